@@ -380,7 +380,7 @@ def test_an_optimizer_of_a_class_that_is_not_known_is_judged_by_its_measured_ste
     spared = (moved("a.weight", "proportional"), moved("a.bias", "none"))
     (only,) = findings_by_code(decided, UNKNOWN, observations=spared).values()
     assert only.message == (
-        "AdamW is not a known class; a measured step decays 1 weight by lr x weight_decay and does not change 1 bias"
+        "AdamW is not a known class; a measured step decays 1 weight by lr x weight_decay and does not decay 1 bias"
     )
     both = (moved("a.weight", "proportional"), moved("a.bias", "proportional"))
     assert findings_by_code(decided, UNKNOWN, observations=both).keys() == {"DA101", "DA507"}

@@ -105,9 +105,8 @@ def explain(name: str, report: Report) -> Explanation:
     others = [preset for preset in _presets() if preset.name != report.plan.ruleset.name]
     explained = explanation.explain(report.plan, name, others, report.observations)
     updates = tuple(_update_formula(observation, report) for observation in explained.observations)
-    if (
-        explained.decision.classified.parameter.trainable is False
-    ):  # a step skips a frozen parameter: it has no gradient
+    if explained.decision.classified.parameter.trainable is False:
+        # a step skips a frozen parameter: it has no gradient
         updates = tuple(replace(update, zero_gradient="") for update in updates)
     return replace(
         explained,

@@ -62,10 +62,8 @@ def treatments(codebase: str, model: nn.Module, configuration: Any, base: float)
     names = {id(tensor): name for name, tensor in model.named_parameters()}
     grouping = CODEBASES[codebase]
     try:
-        with (
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):  # the functions log every parameter
+        # the functions log every parameter
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             groups = list(grouping.group(importlib.import_module(grouping.module), model, configuration, base))
     except ImportError as error:
         raise CodebaseUnavailableError(f"{codebase} cannot be imported: {error}") from error

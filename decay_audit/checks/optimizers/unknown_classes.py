@@ -23,7 +23,7 @@ _EFFECTS: dict[Movement, str] = {
     "scheduled": "removes a fraction of {} that changes from step to step",
     "other": "changes {} in a way that is none of the known forms of decay",
     "vanishing": "decays {} by less than its dtype resolves",
-    "none": "does not change {}",
+    "none": "does not decay {}",
     "unstable": "gives inf or nan for {}",
 }
 """What a step does, with the parameters in place of the braces."""
@@ -56,8 +56,9 @@ def _message(optimizer: Optimizer, pairs: Sequence[Pair]) -> str:
 
 
 def _effects(pairs: Sequence[Pair]) -> list[str]:
+    """Say what a step does to the parameters, each effect once; what it does not decay comes last."""
     by_effect: dict[str, list[Pair]] = {}
-    for pair in pairs:
+    for pair in sorted(pairs, key=lambda pair: pair[1].movement == "none"):
         by_effect.setdefault(_effect(pair[1]), []).append(pair)
     counts = {effect: count_by_kind([decision for decision, _ in members]) for effect, members in by_effect.items()}
     return [effect.format(count) for effect, count in counts.items()]
