@@ -129,6 +129,7 @@ class RuleSet(Struct, frozen=True, kw_only=True):
         default: the amount where no rule matches; if it is None, a parameter that no rule matches is an error.
         default_lenient: whether the default is lenient, as a rule may be.
         default_location: `file:line` of the default, which may be in the file that this ruleset extends.
+        compare: whether the coefficients of an optimizer must be the ruleset's, or lr x coefficient, as in muP.
         frozen: whether parameters that do not require a gradient are skipped or decided like any other.
         names: whether conditions on names see the canonical or the raw name of a parameter.
         lr_scale, layer_decay: factors on the learning rate; both apply.
@@ -145,6 +146,7 @@ class RuleSet(Struct, frozen=True, kw_only=True):
     default_lenient: bool = False
     default_location: str = ""
     file: str = ""
+    compare: Literal["coefficient", "product"] = "coefficient"
     frozen: Literal["skip", "include"] = "skip"
     names: NameForm = "canonical"
     lr_scale: tuple[Scale, ...] = ()

@@ -23,6 +23,7 @@ schema: 1
 name: ours
 extends: no-norm-no-bias     # this file's rules come before that ruleset's; a preset, or a file beside this one
 weight_decay: 0.05           # the base coefficient; --weight-decay replaces it
+compare: coefficient         # or product: lr x weight_decay is compared, as muP needs it
 frozen: skip                 # or include: whether parameters without a gradient are left out of the groups
 names: canonical             # or raw: names with the parts that wrappers add, such as `module.`
 rules:                       # the first whose condition holds decides

@@ -83,7 +83,9 @@ CODES: dict[str, Code] = {
         explanation="The optimizer and the ruleset both decay the parameter, but with different coefficients. The "
         "coefficient is often changed after the optimizer is built: by a schedule, by a configuration key, or by a "
         "resumed checkpoint, whose weight_decay replaces the new one. The finding is only a note if the rule is "
-        "lenient.",
+        "lenient. If the ruleset says `compare: product`, lr x weight_decay is compared: muP (Yang et al. 2022, "
+        "arXiv:2203.03466) divides the learning rate of hidden matrices by their width and multiplies weight_decay by "
+        "it.",
     ),
     "DA104": Code(
         title="a parameter is in a different optimizer from the one that the ruleset names",

@@ -1,6 +1,7 @@
 """Compare what optimizers do with what a ruleset decides. The checks take an ObservedPlan and return findings.
 
 - coefficients: weight_decay compared with the ruleset (DA101-103, DA305, DA401, DA402)
+- products: lr x weight_decay, where the ruleset compares that instead (DA103)
 - routes: the optimizer that updates a parameter, compared with the ruleset (DA104)
 - learning_rates: relative to the base of each optimizer, compared with the ruleset (DA105)
 - group_membership: parameters and groups that are missing, repeated or unwanted (DA201, DA202, DA204-207, DA209, DA505)

@@ -8,6 +8,7 @@ from operator import itemgetter
 from decay_audit.checks.codes import Finding, finding
 from decay_audit.checks.finding_text import coefficient_text, count_by_kind, rules_with_locations, use_another_class
 from decay_audit.checks.observed_plan import ObservedPlan, Pair, effective_weight_decay, has_known_decay
+from decay_audit.checks.optimizers.products import find_other_products, has_scaled_product
 from decay_audit.checks.plan import BIASES_AND_NORMS, by_leniency, declarations, is_inverted
 from decay_audit.model.observations import Observation, ParamGroup
 from decay_audit.rulesets.plan import Decision, Plan
@@ -15,6 +16,7 @@ from decay_audit.text import join_words
 
 TOLERANCE = 1e-6
 """Relative difference up to which two coefficients are the same."""
+_PRODUCT_FIX = "write `compare: product` in the ruleset if lr x weight_decay is what should agree"
 _MAX_COEFFICIENTS = 5
 """How many groups one finding names."""
 
@@ -40,7 +42,8 @@ def check_coefficients(observed: ObservedPlan) -> Iterator[Finding]:
     yield from _find_decayed(observed, pairs)
     yield from _find_spared(observed, [pair for pair in pairs if pair[0].name not in decayed])
     if observed.compared_fully:
-        yield from _find_other_coefficients(observed, pairs)
+        compare_products = observed.plan.ruleset.compare == "product"
+        yield from (find_other_products if compare_products else _find_other_coefficients)(observed, pairs)
     yield from _find_decayed_against_declaration(observed)
 
 
@@ -227,7 +230,7 @@ def _find_other_coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> I
     for (lenient, expected, actual), differing in causes.items():
         decisions = _unique(differing)
         expected_text, actual_text = coefficient_text(expected), coefficient_text(actual)
-        same_product = all(_same_product(observed, expected, observation) for _, observation in differing)
+        same_product = all(has_scaled_product(observed, expected, observation) for _, observation in differing)
         note = lenient or same_product
         lenient_text = f"; {_ruleset(observed)} is lenient there"
         product_text = f"; but lr x {actual_text} equals {expected_text} x the lr of another group, as in muP"
@@ -239,7 +242,11 @@ def _find_other_coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> I
             expected=f"weight_decay {expected_text}",
             found=_coefficients(observed, differing),
             where=rules_with_locations(decisions),
-            fix="" if note else _coefficient_fix(expected_text, actual_text, is_base=expected == base),
+            fix=_coefficient_fix(expected_text, actual_text, is_base=expected == base)
+            if not note
+            else _PRODUCT_FIX
+            if same_product
+            else "",
             severity="note" if note else None,
         )
 
@@ -247,17 +254,6 @@ def _find_other_coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> I
 def _coefficient_fix(expected: str, actual: str, *, is_base: bool) -> str:
     """Say how to change the coefficient. The option replaces the ruleset's base only."""
     return f"set weight_decay={expected}" + (f", or audit with --weight-decay {actual}" if is_base else "")
-
-
-def _same_product(observed: ObservedPlan, expected: float, observation: Observation) -> bool:
-    """Whether lr x weight_decay equals the expected coefficient times the lr of another group, as in muP.
-
-    muP scales lr and weight_decay in this way for SGD, Adam and AdamW alike.
-    """
-    optimizer, lr = observed.optimizer(observation), observation.lr or 0.0
-    rates = [group.lr for group in optimizer.groups if group.lr and group.lr != lr and group.parameters]
-    product = lr * effective_weight_decay(observation)
-    return any(isclose(product, expected * rate, rel_tol=1e-6) for rate in rates)
 
 
 def _own_bases(observed: ObservedPlan, pairs: Sequence[Pair]) -> dict[str, float]:

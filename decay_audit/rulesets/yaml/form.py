@@ -138,6 +138,13 @@ class FileForm(_Form, frozen=True, kw_only=True):
     weight_decay: Annotated[
         Coefficient | None, Meta(description="The base coefficient; required unless `extends` is given.")
     ] = None
+    compare: Annotated[
+        Literal["coefficient", "product"] | None,
+        Meta(
+            description="What is compared with an optimizer: `coefficient` (the default), or `product`: lr x "
+            "weight_decay, for recipes that scale the two against each other, such as muP."
+        ),
+    ] = None
     frozen: Annotated[
         Literal["skip", "include"] | None,
         Meta(description="`skip` (the default): parameters that do not require a gradient are in no group."),

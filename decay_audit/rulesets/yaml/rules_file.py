@@ -249,6 +249,7 @@ def _ruleset(document: Document, text: RulesText, base: RuleSet | None) -> RuleS
         default_lenient=isinstance(form.default, AmountForm) and bool(form.default.lenient),
         default_location=f"{text.label}:{node.line}" if (node := root.get("default")) else "",
         file=text.label,
+        compare=form.compare or "coefficient",
         frozen=form.frozen or "skip",
         names=form.names or "canonical",
         lr_scale=tuple(
@@ -277,6 +278,7 @@ def _extended(own: RuleSet, form: FileForm, base: RuleSet) -> RuleSet:
         default=base.default if form.default is None else own.default,
         default_lenient=base.default_lenient if form.default is None else own.default_lenient,
         default_location=base.default_location if form.default is None else own.default_location,
+        compare=form.compare or base.compare,
         frozen=form.frozen or base.frozen,
         names=form.names or base.names,
         lr_scale=(*own.lr_scale, *base.lr_scale),
