@@ -63,7 +63,7 @@ NOUNS: dict[Role, tuple[str, str]] = {
     "embedding": ("embedding", "embeddings"),
     "position_embedding": ("position embedding", "position embeddings"),
     "relative_position_bias": ("relative position bias", "relative position biases"),
-    "token": ("token", "tokens"),
+    "token": ("learned token", "learned tokens"),
     "bias": ("bias", "biases"),
     "norm_weight": ("norm weight", "norm weights"),
     "norm_bias": ("norm bias", "norm biases"),
