@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from math import isclose
+from operator import attrgetter
 
 from decay_audit.checks.observed_plan import effective_weight_decay, has_known_decay
 from decay_audit.checks.optimizers.coefficients import TOLERANCE
@@ -51,17 +52,38 @@ def columns(report: Report) -> dict[str, Cell]:
 
 
 def entries(report: Report) -> list[ParameterEntry]:
-    """Make an entry for each decision; its cells are the layer, then the columns."""
+    """Make an entry for each decision; its cells are the layer, then the columns.
+
+    Decisions with equal results share their cells, unless there are optimizers: these treat each parameter by itself.
+    """
     cells = tuple(columns(report).values())
-    return [
-        ParameterEntry(
-            name=decision.name,
-            shape=decision.classified.parameter.shape,
-            role=role(decision),
-            cells=(decision.classified.layer, *(cell(decision) for cell in cells)),
-        )
-        for decision in report.plan.decisions
-    ]
+    has_optimizers = bool(report.optimizers)
+    shared: dict[object, tuple[str, tuple[str, ...]]] = {}
+    made = []
+    for decision in report.plan.decisions:
+        key = decision.name if has_optimizers else _results(decision)
+        texts = shared.get(key)
+        if texts is None:
+            texts = shared[key] = role(decision), (decision.classified.layer, *(cell(decision) for cell in cells))
+        parameter = decision.classified.parameter
+        made.append(ParameterEntry(name=parameter.name, shape=parameter.shape, role=texts[0], cells=texts[1]))
+    return made
+
+
+_results = attrgetter(
+    "weight_decay",
+    "rule",
+    "lr_scale",
+    "use",
+    "classified.role",
+    "classified.confidence",
+    "classified.layer",
+    "classified.parameter.trainable",
+    "classified.parameter.lazy",
+    "classified.parameter.tied_to",
+    "classified.parameter.declared_no_decay",
+)
+"""Returns all that the cells of a decision depend on, but for its optimizers."""
 
 
 def shape_text(row: FoldedRow) -> str:

@@ -1,6 +1,9 @@
 """Counts of a plan, by role too, and numbers as people read them: amounts, shares and factors."""
 
+from collections import Counter
 from collections.abc import Iterable
+from math import prod
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -10,6 +13,9 @@ from decay_audit.text import count_noun, format_coefficient
 
 _UNITS = (("T", 1e12, 2, 999.995e9), ("B", 1e9, 2, 999.995e6), ("M", 1e6, 2, 999.95e3), ("k", 1e3, 1, 1e3))
 """Symbol, size, number of decimals, and the smallest amount that is written in the unit."""
+
+_size = attrgetter("classified.parameter.shape", "classified.parameter.lazy")
+"""Returns what the number of elements of a decision's parameter depends on."""
 
 
 class Count(Struct, frozen=True, kw_only=True):
@@ -21,13 +27,15 @@ class Count(Struct, frozen=True, kw_only=True):
 
 def count(decisions: Iterable[Decision]) -> Count:
     """Count decisions and their elements."""
-    sizes = [decision.numel for decision in decisions]
-    return Count(parameters=len(sizes), numel=sum(sizes))
+    sizes = Counter(map(_size, decisions))  # a model has few shapes, however large it is
+    return Count(
+        parameters=sizes.total(), numel=sum(number * prod(shape) for (shape, lazy), number in sizes.items() if not lazy)
+    )
 
 
 def decayed(plan: Plan) -> tuple[Decision, ...]:
     """List the decisions with a weight_decay other than 0."""
-    return tuple(decision for decision in plan.decisions if decision.decays)
+    return tuple(decision for decision in plan.decisions if decision.weight_decay != 0.0)
 
 
 def spared(plan: Plan) -> tuple[Decision, ...]:

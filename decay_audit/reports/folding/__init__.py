@@ -24,6 +24,10 @@ MAX_PATTERNS = 12
 """The most patterns of names that a screen lists under one heading, unless `--full` is given."""
 
 _DIGITS = re.compile(r"[0-9]+")
+_INNERMOST_NUMBER = re.compile(r"(?:(.*)\.)?([^.]*[0-9][^.]*)((?:\.[^.0-9]*)*\.[^.]*)", re.DOTALL)
+"""A name, with the last part above the leaf that has a number, and what stands before and after it."""
+_INNERMOST_NUMBER_ABOVE_OWNER = re.compile(r"(?:(.*)\.)?([^.]*[0-9][^.]*)((?:\.[^.0-9]*)*\.[^.]*\.[^.]*)", re.DOTALL)
+"""The same, for the last such part above the owner."""
 _PATTERN_SYNTAX = re.compile(r"[{},\\]|[0-9]-[0-9]| except ")
 """What a name may not contain, because it has a meaning in a pattern."""
 
@@ -78,13 +82,12 @@ def fold(entries: Sequence[ParameterEntry], screen_rows: int = SCREEN_ROWS) -> t
     equal. Rows are in the order of their first entry; in a pattern, numbers are sorted, and everything else keeps its
     order. The time is linear in the number of entries.
     """
-    rows = unfolded_rows(entries)
-    foldable_rows: list[FoldedRow] = []
-    other_rows: list[FoldedRow] = []
-    for entry, row in zip(entries, rows, strict=True):
-        (foldable_rows if foldable(entry.name) else other_rows).append(row)
-    containers = frozenset(row.parts[:-2] for row in foldable_rows)
-    blocks = _fold_counters(foldable_rows, containers, _sizes_within_a_stage)
+    unfoldable = _positions_of_unfoldable(entries)
+    other_rows = [_unfolded_row(entries[position], position) for position in unfoldable]
+    foldable_names = (entry.name for position, entry in enumerate(entries) if position not in unfoldable)
+    containers = frozenset(name.rpartition(".")[0].rpartition(".")[0] for name in foldable_names)
+    innermost = _fold_innermost_counters(entries, unfoldable, containers)
+    blocks = _fold_counters(innermost, containers, _sizes_within_a_stage)
     folded = _fold_siblings(blocks)
     if len(folded) > screen_rows:
         folded = _fold_siblings(_fold_counters(blocks, containers, _sizes_across_stages))
@@ -98,17 +101,27 @@ def foldable(name: str) -> bool:
 
 def unfolded_rows(entries: Iterable[ParameterEntry]) -> tuple[FoldedRow, ...]:
     """Make a row for each entry."""
-    return tuple(
-        FoldedRow(
-            parts=tuple(entry.name.split(".")) if foldable(entry.name) else (entry.name,),
-            count=1,
-            shapes=(entry.shape,),
-            roles=(entry.role,),
-            cells=entry.cells,
-            first=position,
-        )
-        for position, entry in enumerate(entries)
+    return tuple(_unfolded_row(entry, position) for position, entry in enumerate(entries))
+
+
+def _unfolded_row(entry: ParameterEntry, position: int) -> FoldedRow:
+    return FoldedRow(
+        parts=tuple(entry.name.split(".")) if foldable(entry.name) else (entry.name,),
+        count=1,
+        shapes=(entry.shape,),
+        roles=(entry.role,),
+        cells=entry.cells,
+        first=position,
     )
+
+
+def _positions_of_unfoldable(entries: Sequence[ParameterEntry]) -> dict[int, None]:
+    """List the positions of the entries whose names cannot be part of a pattern, in order; usually there are none."""
+    text = "\n".join(entry.name for entry in entries)  # one search in a long text is faster than many in short ones
+    may_have_syntax = any(sign in text for sign in ("{", "}", ",", "\\", "-", " except "))
+    if not may_have_syntax and max((entry.name.count(".") for entry in entries), default=0) <= MAX_DOTS:
+        return {}
+    return dict.fromkeys(position for position, entry in enumerate(entries) if not foldable(entry.name))
 
 
 def fold_names(names: Iterable[str], *, shorten: bool = False) -> tuple[str, ...]:
@@ -121,8 +134,58 @@ def fold_names(names: Iterable[str], *, shorten: bool = False) -> tuple[str, ...
     return tuple(shorten_pattern(row.pattern) if shorten and row.count > 1 else row.pattern for row in rows)
 
 
+class _Stems(dict[str, str]):
+    """A cache of the parts of names, with `#` in place of each number."""
+
+    def __missing__(self, part: str) -> str:
+        stem = self[part] = _DIGITS.sub("#", part)
+        return stem
+
+
+def _fold_innermost_counters(
+    entries: Sequence[ParameterEntry], unfoldable: Container[int], containers: Container[str]
+) -> list[FoldedRow]:
+    """Fold over the innermost number of each name. The result is that of `_fold_counters` for these numbers alone.
+
+    Most entries of a large model fold here, so no row is made for each of them.
+    """
+    stems = _Stems()
+    groups: dict[Hashable, list[int]] = {}
+    for position, entry in enumerate(entries):
+        if position in unfoldable:
+            continue
+        name, shape = entry.name, entry.shape
+        match = _INNERMOST_NUMBER.fullmatch(name)
+        if match is not None and match[3].count(".") == 1 and name.rpartition(".")[0] not in containers:
+            match = _INNERMOST_NUMBER_ABOVE_OWNER.fullmatch(name)  # the number names an owner, and not a block
+        if match is None:
+            groups[position] = [position]
+            continue
+        key = (match[1], stems[match[2]], match[3], entry.role, entry.cells, len(shape), shape[2:])
+        groups.setdefault(key, []).append(position)
+    return [_row_of_group(entries, positions, key) for key, positions in groups.items()]
+
+
+def _row_of_group(entries: Sequence[ParameterEntry], positions: Sequence[int], key: Hashable) -> FoldedRow:
+    """Join the entries of one group. They differ in the part of the name between the key's first and third member."""
+    entry = entries[positions[0]]
+    if len(positions) == 1 or not isinstance(key, tuple):
+        return _unfolded_row(entry, positions[0])
+    above, _, below = key[:3]
+    start = 0 if above is None else len(above) + 1
+    numbers = [entries[position].name[start : -len(below)] for position in positions]
+    return FoldedRow(
+        parts=(*(() if above is None else above.split(".")), ",".join(_in_order(numbers)), *below[1:].split(".")),
+        count=len(positions),
+        shapes=tuple(dict.fromkeys(entries[position].shape for position in positions)),
+        roles=(entry.role,),
+        cells=entry.cells,
+        first=positions[0],
+    )
+
+
 def _fold_counters(
-    rows: list[FoldedRow], containers: Container[tuple[str, ...]], equal_sizes: Callable[[FoldedRow, int], Hashable]
+    rows: list[FoldedRow], containers: Container[str], equal_sizes: Callable[[FoldedRow, int], Hashable]
 ) -> list[FoldedRow]:
     """Fold over the numbers of blocks, the innermost first. A block is a module that holds modules."""
     deepest = max((len(row.parts) for row in rows), default=0)
@@ -136,13 +199,13 @@ def _fold_siblings(rows: list[FoldedRow]) -> list[FoldedRow]:
 
 
 def _counter_axis(
-    row: FoldedRow, axis: int, containers: Container[tuple[str, ...]], equal_sizes: Callable[[FoldedRow, int], Hashable]
+    row: FoldedRow, axis: int, containers: Container[str], equal_sizes: Callable[[FoldedRow, int], Hashable]
 ) -> Axis | None:
     """Return the part at `axis` if it has a number and names a block: a module above the owner, or a block as owner."""
     parts = row.parts
     if axis > len(parts) - 2 or not _DIGITS.search(parts[axis]):
         return None
-    if axis == len(parts) - 2 and parts[:-1] not in containers:
+    if axis == len(parts) - 2 and ".".join(parts[:-1]) not in containers:
         return None
     stem = _DIGITS.sub("#", parts[axis].partition(",")[0])
     dimensions = len(row.shapes[0])
