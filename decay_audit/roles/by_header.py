@@ -52,7 +52,7 @@ def _named_leaf(tensor: TensorContext) -> tuple[Evidence, ...]:
     if general is None:
         return _unnamed(tensor)
     layer = linear_layer(tensor) if general.layer == "linear" else general.layer
-    confidence: Confidence = "guess" if is_uncertain_gamma(tensor) else "likely"
+    confidence: Confidence = "guess" if is_uncertain_gamma(tensor) else general.confidence
     return _evidence(tensor, f"{tensor.leaf}: {general.meaning}", general.role, layer, confidence)
 
 

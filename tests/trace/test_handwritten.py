@@ -819,3 +819,66 @@ def test_a_linear_part_of_a_bilinear_layer_is_no_relative_bias() -> None:
         return torch.einsum("ba,oac,bc->bo", x, p, x) + x @ q
 
     assert roles(Lambda(bilinear, (3, C, C), (C, 3)), (2, C))["q"] == "linear_weight certain"
+
+
+@pytest.mark.parametrize(
+    ("forward", "shape"),
+    [
+        (lambda x, p: (torch.exp(-((x.unsqueeze(-1) - p) ** 2)) * 2).sum(-1), (5,)),
+        (lambda x, p: torch.exp(-(((x.unsqueeze(1) - p) / 3) ** 2)).sum(-1), (4, C)),
+    ],
+)
+def test_centres_of_basis_functions_of_one_number_are_offsets_and_no_rows_of_a_table(
+    forward: Callable[..., Tensor], shape: tuple[int, ...]
+) -> None:
+    assert roles(Lambda(forward, shape), (2, C)) == {"p": "bias guess"}
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda x, p: (-((x.unsqueeze(1) - p) ** 2)).sum(-1),
+        lambda x, p: torch.linalg.vector_norm(x.unsqueeze(1) - p, dim=-1),
+        lambda x, p: ((x.unsqueeze(1) - p) ** 2).mean(-1),
+        lambda x, p: ((x.unsqueeze(1) - p) / 2).abs().sum(),
+    ],
+)
+def test_rows_whose_squared_differences_are_summed_are_a_table(forward: Callable[..., Tensor]) -> None:
+    assert roles(Lambda(forward, (4, C)), (2, C)) == {"p": "embedding likely"}
+
+
+def test_a_positive_diagonal_of_a_matrix_is_a_scale_and_its_other_entries_are_a_matrix() -> None:
+    def triangular(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+        matrix, (rows, columns), diagonal = torch.zeros(C, C), torch.triu_indices(C, C, 1), torch.arange(C)
+        matrix[rows, columns] = p
+        matrix[diagonal, diagonal] = F.softplus(q)
+        return F.linear(x, matrix)
+
+    actual = roles(Lambda(triangular, (C * (C - 1) // 2,), (C,)), (2, C))
+    assert {name: role.split()[0] for name, role in actual.items()} == {"p": "linear_weight", "q": "scale"}
+
+
+def test_an_embedding_from_which_a_hypernetwork_makes_a_kernel_is_no_factor_of_the_kernel() -> None:
+    def hyper(x: Tensor, p: Tensor, q: Tensor, r: Tensor) -> Tensor:
+        return F.linear(x, (p @ q + r).view(4, C))
+
+    actual = roles(Lambda(hyper, (3,), (3, 4 * C), (4 * C,)), (2, C))
+    assert actual["p"].startswith("token")
+    factors = roles(Lambda(lambda x, p, q: F.linear(x, p @ q), (4, 3), (3, C)), (2, C))
+    assert set(factors.values()) == {"linear_weight likely"}
+
+
+def test_cut_offs_from_which_a_filter_is_drawn_are_only_guessed_at() -> None:
+    def sinc(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+        low = p.abs() @ torch.linspace(0.1, 1, 5)[None]
+        high = (p.abs() + q.abs()) @ torch.linspace(0.1, 1, 5)[None]
+        return F.conv1d(x, torch.cat([torch.sin(high) - torch.sin(low), q.abs()], 1).view(4, 1, 6))
+
+    assert {role.split()[1] for role in roles(Lambda(sinc, (4, 1), (4, 1)), (2, 1, 20)).values()} == {"guess"}
+
+
+def test_one_number_beside_data_is_only_a_guess_at_a_token() -> None:
+    def with_time(x: Tensor, p: Tensor) -> Tensor:
+        return torch.cat([x, p.expand(2, 1)], -1)
+
+    assert roles(Lambda(with_time, (1,)), (2, C)) == {"p": "token guess"}

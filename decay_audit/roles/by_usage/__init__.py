@@ -26,6 +26,7 @@ from msgspec.structs import replace
 from decay_audit.model.parameters import Parameter, Use
 from decay_audit.roles.by_usage.meanings import meaning_of
 from decay_audit.roles.by_usage.use_shapes import (
+    CURVES,
     MATRIX_PRODUCTS,
     POSITIVE,
     WITH_PARAMETER,
@@ -67,16 +68,19 @@ def _strength(evidence: Evidence) -> tuple[int, int]:
 
 def _lower_if_derived(confidence: Confidence, use: Use, parameter: Parameter) -> Confidence:
     """Lower `certain` if the tensor in the slot is a slice of the parameter, or is computed from it."""
-    size, used_size = prod(parameter.shape), prod(use.shape)
-    repeated = used_size % max(size, 1) == 0 and {*use.via} <= {"repeat", "repeat_interleave"}
-    if confidence == "certain" and {*use.via} & (POSITIVE | WITH_PARAMETER):
-        confidence = "guess" if "exp" in use.via else "likely"  # exponents: positive factors, or weights of an average
-    if confidence != "certain" or size == used_size or repeated:
+    if confidence != "certain":
         return confidence
-    picked = bool({"index", "index_select", "gather"} & set(use.via))  # some matrices of a stack, or one several times
-    multiplied = bool(MATRIX_PRODUCTS & set(use.via)) and wide_dimensions(parameter.shape) > 1
-    is_factor = picked or multiplied or "outer" in use.via
-    return "likely" if used_size < size or is_factor or _JOINS & set(use.via) else "guess"
+    steps = {*use.via}
+    if "exp" in steps and steps & (POSITIVE | WITH_PARAMETER):  # exponents: positive factors
+        return "guess"
+    size, used_size = prod(parameter.shape), prod(use.shape)
+    repeated = used_size % max(size, 1) == 0 and steps <= {"repeat", "repeat_interleave"}
+    if size == used_size or repeated:
+        return "likely" if steps & (POSITIVE | WITH_PARAMETER) else "certain"  # possibly the weights of an average
+    picked = bool({"index", "index_select", "gather"} & steps)  # some matrices of a stack, or one several times
+    multiplied = bool(MATRIX_PRODUCTS & steps) and wide_dimensions(parameter.shape) > 1
+    joined = bool(_JOINS & steps) and not CURVES & steps
+    return "likely" if used_size < size or picked or multiplied or "outer" in steps or joined else "guess"
 
 
 def _lower_if_contradicted(strongest: dict[Role, Evidence]) -> dict[Role, Evidence]:
@@ -97,7 +101,7 @@ def _is_of_generated_weight(use: Use, uses: Sequence[Use]) -> bool:
     The factors of one matrix are only multiplied: no bias is added to their product.
     """
     learned_input = any("learned input" in other.tags for other in uses)
-    return learned_input and "learned input" not in use.tags and "addmm" in use.via
+    return learned_input and "learned input" not in use.tags and bool({"addmm", "add of a bias"} & {*use.via})
 
 
 def _doubtful_roles(uses: Sequence[Use]) -> frozenset[Role]:

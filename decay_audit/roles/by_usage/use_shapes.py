@@ -12,6 +12,8 @@ MATRIX_PRODUCTS = frozenset({
 # fmt: on
 POSITIVE = frozenset({"exp", "softplus", "sigmoid", "softmax", "_softmax"})
 """Functions whose results are positive: of the logarithm of a spread, or of the logits of a mask."""
+CURVES = frozenset({"sin", "cos", "sinc", "erf", "log", "log1p", "expm1"})
+"""Functions that draw a curve: what is computed with them has other numbers than the parameter, as a filter has."""
 WITH_PARAMETER = frozenset({"mul of parameters", "div of parameters", "add of parameters"})
 """Steps in which two parameters of one shape become one tensor."""
 
@@ -30,7 +32,13 @@ def only_scales(use: Use, parameter: Parameter) -> bool:
         "norm" in name for name in use.via
     )
     smaller = wide_dimensions(parameter.shape) < wide_dimensions(use.shape)
-    return not gathered and bool(multiplied) and smaller
+    return not gathered and smaller and (bool(multiplied) or _is_diagonal(use, parameter))
+
+
+def _is_diagonal(use: Use, parameter: Parameter) -> bool:
+    """Whether the parameter has one number for each row of a square matrix into which it was written."""
+    square = len(use.shape) > 1 and use.shape[-1] == use.shape[-2] == prod(parameter.shape)
+    return square and "index_put" in use.via
 
 
 def is_repeated_for_batch(use: Use, parameter: Parameter) -> bool:

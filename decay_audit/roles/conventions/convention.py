@@ -12,7 +12,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from decay_audit.roles.words import Layer, Role
+from decay_audit.roles.words import Confidence, Layer, Role
 
 ShapeCondition = Literal["any", "number", "vector", "matrix"]
 """Counts dimensions after squeeze(): a number has none, a vector has at most one, a matrix has at least two."""
@@ -64,12 +64,14 @@ class NameMeaning(Struct, frozen=True, kw_only=True, eq=False):
 
     Attributes:
         meaning: what such a tensor is, in words.
+        confidence: "guess" if tensors with these names also act in other ways.
     """
 
     meaning: str
     role: Role
     layer: Layer = "other"
     shape: ShapeCondition = "any"
+    confidence: Confidence = "likely"
     names: Vocabulary
 
 

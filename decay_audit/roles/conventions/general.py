@@ -172,6 +172,20 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
                 near_misses=("steps",),
             ),
             Convention(
+                words=("^log_*", "logstd$", "^logs$"),
+                source="stable_baselines3.common.policies; cleanrl ppo_continuous_action; Glow-TTS ActNorm",
+                matches=("log_std", "actor_logstd", "logs"),
+                near_misses=("catalog", "logits"),
+            ),
+        ),
+    ),
+    NameMeaning(
+        meaning="a gain, or a matrix that is stored flat",
+        role="scale",
+        shape="vector",
+        confidence="guess",
+        names=vocabulary(
+            Convention(
                 words=("weight", "weights"),
                 source="timm.models.efficientvim.EfficientViM; transformers.models.pp_doclayout_v4",
                 matches=("closure_weight", "weights"),
@@ -182,12 +196,6 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
                 source="tensorly.nn factorized tensors; KAN layers; hand-written gains, several of them",
                 matches=("factors", "coeffs", "filters"),
                 near_misses=("benefactor", "coeff_table", "filtered"),
-            ),
-            Convention(
-                words=("^log_*", "logstd$", "^logs$"),
-                source="stable_baselines3.common.policies; cleanrl ppo_continuous_action; Glow-TTS ActNorm",
-                matches=("log_std", "actor_logstd", "logs"),
-                near_misses=("catalog", "logits"),
             ),
         ),
     ),
@@ -294,6 +302,15 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
                 matches=("codebook",),
                 near_misses=("notebook",),
             ),
+        ),
+    ),
+    NameMeaning(
+        meaning="rows that distances are measured to, or offsets of basis functions",
+        role="embedding",
+        layer="embedding",
+        shape="matrix",
+        confidence="guess",
+        names=vocabulary(
             Convention(
                 words=("centers", "centroids"),
                 source="Center Loss (Wen et al., 2016): CenterLoss; NetVLAD (Arandjelovic et al., 2016)",

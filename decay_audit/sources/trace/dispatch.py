@@ -244,7 +244,7 @@ def _operator_call(
         groups=values.get("groups", 1) if isinstance(values.get("groups", 1), int) else 1,
         squares=operator == "pow" and values.get("exponent") in (2, 2.0),
         inverts=operator == "pow" and isinstance(exponent := values.get("exponent"), int | float) and exponent < 0,
-        dimensions=_summed_dimensions(values) if operator == "sum" else (),
+        dimensions=_summed_dimensions(values) if operator in {"sum", "mean"} else (),
         consecutive_indices=operator in {"embedding", "index", "index_select"} and _consecutive_indices(values),
     )
 

@@ -7,8 +7,16 @@ is added to attention scores or summed, a difference becomes a distance.
 from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 
+from msgspec.structs import replace
+
 from decay_audit.model.parameters import Use
-from decay_audit.sources.trace.dataflow.operators import KEEPS_PRODUCT, MEASURES, SCORE_BIAS_SLOTS, SUMMANDS
+from decay_audit.sources.trace.dataflow.operators import (
+    KEEPS_PRODUCT,
+    MAGNITUDES,
+    SCORE_BIAS_SLOTS,
+    STATISTICS,
+    SUMMANDS,
+)
 from decay_audit.sources.trace.dataflow.parameter_uses import ParameterUse, origins_of
 from decay_audit.sources.trace.dataflow.provenance import Factor, Operand, OperatorCall, has_tag
 from decay_audit.sources.trace.dataflow.tags import divides, normalizes_unscaled
@@ -54,7 +62,7 @@ def sums_of_products(call: OperatorCall, data: Sequence[Operand]) -> Iterator[Pa
     """Yield a use for each factor that varies along a dimension which this call sums over."""
     for operand in data if call.operator == "sum" else ():
         for factor in operand.provenance.factors if operand.provenance is not None else ():
-            if any(-size <= len(factor.shape) and factor.shape[size] > 1 for size in call.dimensions):
+            if _is_summed_over(factor, call):
                 use = Use(
                     operator=call.operator,
                     slot="summed",
@@ -66,25 +74,31 @@ def sums_of_products(call: OperatorCall, data: Sequence[Operand]) -> Iterator[Pa
 
 
 def differences_of(call: OperatorCall, data: Sequence[Operand]) -> tuple[Factor, ...]:
-    """Return the parameters whose rows this call subtracts from data, or that were subtracted before it scales them."""
-    if call.operator in {"mul", "div"} and len(data) == 1 and data[0].provenance is not None:
-        return data[0].provenance.differences
-    if call.operator not in {"sub", "rsub"}:
-        return ()
-    return tuple(
-        Factor(parameter=origin.parameter, shape=operand.shape, via=origin.via, expands=True)
-        for operand, origin in origins_of(*call.operands)
-        if is_outer_product(operand, data)
-    )
+    """Return the parameters whose rows this call subtracts from data, or that were subtracted before.
+
+    A factor, a sign, a square and a magnitude keep the difference.
+    """
+    if call.operator in {"sub", "rsub"}:
+        return tuple(
+            Factor(parameter=origin.parameter, shape=operand.shape, via=origin.via, expands=True)
+            for operand, origin in origins_of(*call.operands)
+            if is_outer_product(operand, data)
+        )
+    before = data[0].provenance.differences if data[0].provenance is not None else ()
+    times_itself = call.operator == "mul" and len(data) == 2 and data[0].tensor_id == data[1].tensor_id
+    if call.operator in MAGNITUDES or times_itself:
+        return tuple(replace(difference, squared=True) for difference in before)
+    return before if call.operator in {"mul", "div", "neg"} and len(data) == 1 else ()
 
 
 def measured_differences(call: OperatorCall, data: Sequence[Operand]) -> Iterator[ParameterUse]:
-    """Yield a use for each parameter if this call makes a distance of its difference to data."""
-    if call.operator not in MEASURES or (call.operator == "mul" and len({operand.tensor_id for operand in data}) > 1):
-        return
+    """Yield a use for each parameter if this call makes distances of its rows to data: a norm, or a sum of squares.
+
+    Squares that are not summed over the features are no distances: each number is a centre of its own.
+    """
     for operand in data[:1]:
         for difference in operand.provenance.differences if operand.provenance is not None else ():
-            if call.operator != "mul" or len(data) > 1:
+            if call.operator in STATISTICS or (difference.squared and _sums_over(call, difference)):
                 use = Use(
                     operator=call.operator,
                     slot="measured",
@@ -93,6 +107,16 @@ def measured_differences(call: OperatorCall, data: Sequence[Operand]) -> Iterato
                     via=difference.via,
                 )
                 yield difference.parameter, use
+
+
+def _sums_over(call: OperatorCall, difference: Factor) -> bool:
+    """Whether the call sums over all dimensions, or over one in which the parameter varies."""
+    return call.operator in {"sum", "mean"} and (not call.dimensions or _is_summed_over(difference, call))
+
+
+def _is_summed_over(factor: Factor, call: OperatorCall) -> bool:
+    """Whether the call sums over a dimension in which the parameter varies."""
+    return any(-size <= len(factor.shape) and factor.shape[size] > 1 for size in call.dimensions)
 
 
 def downstream_uses(

@@ -90,8 +90,8 @@ COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "isnan", "logical_n
 KEEPS_MASK = frozenset({"sub", "rsub", "mul", "bitwise_not", "bitwise_and", "bitwise_or", "cat", "index"})
 SUMS = frozenset({"mean", "sum", "nansum", "cumsum"})
 STATISTICS = frozenset({"var", "std", "var_mean", "std_mean", "linalg_vector_norm", "norm", "linalg_norm"})
-# Operators that make a distance of a difference.
-MEASURES = frozenset({"pow", "square", "abs", "mul", *STATISTICS})
+# Operators that make a square or a magnitude of each number.
+MAGNITUDES = frozenset({"pow", "square", "abs"})
 # Functions that make a gate of a parameter, which is then no plain gain.
 GATES = frozenset({"sigmoid", "tanh", "softmax", "_softmax"})
 # Operators that can apply a gain.

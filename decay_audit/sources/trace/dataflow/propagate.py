@@ -233,7 +233,8 @@ def _parameter_arithmetic(call: OperatorCall) -> Propagation:
         other for other in others if _count_wide_dimensions(other.shape) > 1 and other.shape == products[0].shape
     ]
     uses = uses_of(call, others, products[0], PRODUCT)
-    return uses, derived_provenance(call, [*products, *carried], input_free | PRODUCT)
+    step = "" if carried else "add of a bias"
+    return uses, derived_provenance(call, [*products, *carried], input_free | PRODUCT, step)
 
 
 def _step(call: OperatorCall) -> str | None:
@@ -255,7 +256,7 @@ def _has_only_numbers_beside(call: OperatorCall) -> bool:
     """Whether a parameter meets nothing but numbers."""
     own = [operand for operand in call.operands if derives_from_parameters(operand)]
     others = [operand for operand in call.operands if not derives_from_parameters(operand)]
-    return len(own) == 1 and all(prod(operand.shape) == 1 for operand in others)
+    return len(own) == 1 and not any(operand.shape for operand in others)
 
 
 def _is_rank_one(call: OperatorCall) -> bool:

@@ -37,12 +37,14 @@ class Factor(Struct, frozen=True, kw_only=True):
         shape: the shape of the tensor that met the data.
         via: the operators between the parameter and that tensor.
         expands: the data has size 1 in a dimension where the parameter is larger: a matrix product with one feature.
+        squared: of a difference: its square or magnitude.
     """
 
     parameter: str
     shape: tuple[int, ...]
     via: tuple[str, ...] = ()
     expands: bool = False
+    squared: bool = False
 
 
 class Provenance(Struct, frozen=True, kw_only=True):
@@ -147,7 +149,7 @@ class OperatorCall(Struct, frozen=True, kw_only=True):
         groups: the groups of a convolution; 1 for other operators.
         squares: the operator is a power with exponent 2.
         inverts: the operator is a power with a negative exponent.
-        dimensions: the dimensions that a sum is taken over, counted from the last: -1 and below.
+        dimensions: the dimensions that a sum or mean is taken over, counted from the last: -1 and below; () for all.
         consecutive_indices: the operator is a lookup with known indices that go up by one.
     """
 

@@ -118,7 +118,10 @@ def _patched_images(features: int) -> list[Shape]:
 def _matrix_shapes(model: nn.Module) -> Iterator[Shape]:
     """Give features, sequences, images and volumes for each size of the first matrix, or of the first vector."""
     shapes = [tuple(parameter.shape) for parameter in model.parameters() if parameter.numel() > 1]
-    matrix = next((shape for shape in shapes if len(shape) > 1), shapes[0] if shapes else (SIDE,))
+    # A vector in several dimensions (1x1x12) shows no size of the input beside its own.
+    matrices = [shape for shape in shapes if sum(size > 1 for size in shape) > 1]
+    several = [shape for shape in shapes if len(shape) > 1]
+    matrix = next(iter([*matrices, *several, *shapes]), (SIDE,))
     if len(matrix) > 3:  # a kernel
         yield (2, matrix[1], *(SIDE for _ in matrix[2:]))
         matrix = (*matrix[2:], *matrix[:2])  # its channels are tried first, from the end
