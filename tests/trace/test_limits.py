@@ -153,6 +153,20 @@ def test_a_pass_that_waits_is_stopped_and_no_other_input_is_tried(monkeypatch: p
     assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
 
 
+class SlowList(nn.Linear):
+    """A model whose parameters take long to list, as on a busy machine."""
+
+    def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, nn.Parameter]]:
+        time.sleep(0.2)
+        yield from super().named_parameters(*args, **kwargs)
+
+
+@pytest.mark.usefixtures("free_alarm")
+def test_only_the_forward_pass_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SECONDS_WITHOUT_OPERATOR", 0.1)
+    assert traced(SlowList(4, 4), (5, 4)).complete
+
+
 def test_a_handler_of_alarms_that_the_user_has_set_stays_and_no_time_is_measured() -> None:
     def handler(_signal: int, _frame: object) -> None: ...
 

@@ -70,7 +70,7 @@ def trace(model: nn.Module, inputs: ExampleInputs, limits: Limits | None = None)
     if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in parameters.values()):
         return Trace(uses={}, complete=False, notes=("not traced: lazy parameters have no shape yet",))
     states = TensorStates(parameters, limits or Limits())
-    with restored(model), recording(states), stall_guard(lambda: states.calls):
+    with restored(model), recording(states):
         install_placeholders(model, states)
         before = {id(parameter): parameter for parameter in model.parameters()}
         outcome = _trace_model(model, inputs, states, parameters)
@@ -242,7 +242,7 @@ def _run(model: nn.Module, inputs: ExampleInputs, states: TensorStates, *, train
     kwargs = {**_fake_inputs(dict(inputs.kwargs), states), **inputs.constants}
     states.in_forward = True
     try:
-        with states.lines.counting():
+        with stall_guard(lambda: states.calls), states.lines.counting():
             model(*args, **kwargs)
     except TraceLimitError as error:
         states.stopped = True
