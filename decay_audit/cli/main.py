@@ -33,6 +33,13 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells count
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 _TYPER_WORDS = re.compile(r": (?:Value error, |Input should be (?P<form>[^,]*)(?:, unable to parse.*)?)")
 """How Typer begins the reason for refusing a value."""
+_EXAMPLES = {
+    "checkpoint": "last.pt",
+    "to": "train.py:make_optimizer",
+    "model": "train.py:Net",
+    "output": "new.pt",
+}
+"""For each argument that `migrate` needs, a value as a user may write it."""
 UsageError: Any = typer.BadParameter.__base__
 """A mistake in the command line. Typer has its own copy of Click, and exports only the subclass."""
 
@@ -119,7 +126,32 @@ def _print_usage_error(error: Any) -> None:  # noqa: ANN401
     if not message:
         raise error  # a command without arguments: its help was printed
     command = error.ctx.command_path if error.ctx is not None else "decay-audit"
-    screen.print_error(message[:1].lower() + message[1:].removesuffix("."), f"{command} --help")
+    screen.print_error(message[:1].lower() + message[1:].removesuffix("."), _complete(error) or f"{command} --help")
+
+
+def _complete(error: Any) -> str:  # noqa: ANN401
+    """Write the command line again, with an example for each argument of `migrate` that it lacks.
+
+    Other commands need no more than a target; for them, and for any other mistake, the text is empty.
+    """
+    command = getattr(error.ctx, "command", None)
+    if getattr(error, "param", None) is None or command is None or not _EXAMPLES.keys() >= _required(command):
+        return ""
+    given = {word.partition("=")[0] for word in error.ctx.meta["words"]}
+    missing = [param for param in command.params if param.required and not given & {*param.opts}]
+    if error.param not in missing:
+        return ""
+    words = [*error.ctx.meta["words"]]
+    for param in missing:
+        if param.param_type_name == "option":
+            words += [param.opts[0], _EXAMPLES[param.name]]
+        elif param is error.param:
+            words.append(_EXAMPLES[param.name])
+    return f"for example: {shell_join(['decay-audit', *words])}"
+
+
+def _required(command: Any) -> set[str]:  # noqa: ANN401
+    return {param.name for param in command.params if param.required}
 
 
 def _command_with_target(words: Sequence[str], target: str) -> str:
