@@ -1,6 +1,11 @@
-"""Write a copy of a checkpoint whose optimizer state fits new param groups. The original file is only read."""
+"""Write a copy of a checkpoint whose optimizer state fits new param groups. The original file is only read.
 
-import shutil
+- contents: which files of a checkpoint hold optimizers and schedulers, how they are loaded, and written to a copy
+- distributed: a folder of torch.distributed.checkpoint is loaded and saved in one process
+- flat_states: flat states of optimizers are nested, and made flat again
+- resuming: what loading a checkpoint into new groups does, and which command moves its state
+"""
+
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,6 +16,7 @@ from msgspec.structs import replace
 
 from decay_audit import files
 from decay_audit.api.loading import load
+from decay_audit.api.migrating import contents as contents_of, flat_states
 from decay_audit.api.request import Request
 from decay_audit.checks.lock.entries import Entry
 from decay_audit.checks.lock.renames import find_renames
@@ -18,7 +24,6 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.model.inventory import Inventory
 from decay_audit.model.observations import Optimizer
 from decay_audit.sources import target as targets
-from decay_audit.sources.checkpoint.engines import find_engine_files
 from decay_audit.text import count_noun, first_few, format_shape
 
 if TYPE_CHECKING:
@@ -72,35 +77,34 @@ def migrate(request: Request, output: Path, changes: ModelChanges = NO_MODEL_CHA
 def _migrate(request: Request, path: Path, output: Path, changes: ModelChanges) -> tuple[str, ...]:
     from decay_audit.optimizers import migrate as migration
 
-    optimizer_file = _optimizer_file(path)
+    state_files = contents_of.find_state_files(path)
     if changes.init and request.device == "auto":
         request = replace(request, device="cpu")  # a state that the new optimizer makes on meta has no values
     inventory, new_optimizers = _read(request, path)
-    content = _load_content(optimizer_file)
+    nested, flat_places = flat_states.nest(contents_of.load(state_files))
+    contents: Any = nested
+    places = migration.find_places(contents, [optimizer.name for optimizer in inventory.optimizers])
+    order, names = [parameter.name for parameter in inventory.parameters], new_optimizers.names
     lines: list[str] = []
     sources = []
-    names = new_optimizers.names
-    for saved_optimizer, (_, optimizer) in zip(inventory.optimizers, new_optimizers.optimizers, strict=True):
-        renames = _renames(saved_optimizer, inventory, optimizer, names, changes)
+    for place, saved, (_, new) in zip(places, inventory.optimizers, new_optimizers.optimizers, strict=True):
+        renames = _renames(saved, inventory, new, names, changes)
         parameter_changes = migration.ParameterChanges(drop=changes.drop, init=changes.init, renames=renames)
-        old_state = migration.find_state(content, saved_optimizer.name)
-        matched_parameters = migration.match(old_state, saved_optimizer, optimizer, names, parameter_changes)
-        order = [parameter.name for parameter in inventory.parameters]
-        state = migration.rewrite_state(old_state, saved_optimizer, optimizer, matched_parameters, order)
-        sources.append(migration.group_sources(old_state, optimizer, matched_parameters))
-        content = migration.replace_state(content, saved_optimizer.name, state)
-        lines += [_summary(saved_optimizer, state, matched_parameters), *_change_lines(matched_parameters, renames)]
+        old_state = migration.find_state(contents, place)
+        matched_parameters = migration.match(old_state, saved, new, names, parameter_changes)
+        state = migration.rewrite_state(old_state, saved, new, matched_parameters, order)
+        sources.append(migration.group_sources(old_state, new, matched_parameters))
+        contents = migration.replace_state(contents, place, state)
+        lines += [_summary(saved, state, matched_parameters), *_change_lines(matched_parameters, renames)]
     counts = [len(optimizer.groups) for optimizer in inventory.optimizers]
-    contents = {optimizer_file: migration.rewrite_schedulers(content, sources, counts)}
-    if not all(map(migration.is_unchanged, sources, counts)):
-        lines += [f"{place}: moved with the groups" for place, _ in migration.find_scheduler_states(content)]
-        scheduler = optimizer_file.with_name(optimizer_file.name.replace("optimizer", "scheduler"))
-        if scheduler != optimizer_file and scheduler.is_file():
-            moved: Any = migration.rewrite_schedulers({"scheduler": _load_content(scheduler)}, sources, counts)
-            contents[scheduler] = moved["scheduler"]
-            lines.append(f"{scheduler.name}: moved with the groups")
+    if all(map(migration.is_unchanged, sources, counts)):
+        contents = {file: content for file, content in contents.items() if file in state_files.optimizers}
+    else:
+        schedulers = [place for place, _ in migration.find_scheduler_states(contents)]
+        lines += [f"{state_files.place_in_checkpoint(place)}: moved with the groups" for place in schedulers]
+        contents = migration.rewrite_schedulers(contents, sources, counts)
     request.progress(f"writing {output.name}")
-    return (*lines, *_write(path, optimizer_file, output, contents))
+    return (*lines, *contents_of.write(state_files, flat_states.flatten(contents, flat_places), output))
 
 
 class _NewOptimizers(NamedTuple):
@@ -195,83 +199,6 @@ def _is_listed(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _optimizer_file(path: Path) -> Path:
-    """Return the file with the optimizer state: the checkpoint itself, or `optimizer.pt` in the folder of a trainer.
-
-    Raises:
-        DecayAuditError: the folder has no file of an optimizer, or several.
-    """
-    if path.is_file():
-        return path
-    _refuse_engines(path)
-    candidates = sorted(file for file in path.glob("optimizer*") if file.suffix in (".pt", ".bin", ".pth"))
-    if len(candidates) != 1:
-        listed = first_few([file.name for file in candidates], _MAX_NAMED)
-        several = f"several files of optimizers: {listed}"
-        raise DecayAuditError(
-            f"{path.name} holds {several if candidates else 'no optimizer.pt and no optimizer.bin'}",
-            "name the file with the optimizer state",
-        )
-    return candidates[0]
-
-
-def _refuse_engines(path: Path) -> None:
-    """Refuse folders in which the optimizer state is split over files, and say how to make one file.
-
-    Raises:
-        DecayAuditError: torch.distributed.checkpoint, DeepSpeed or Megatron-LM has written the folder.
-    """
-    engine = find_engine_files(path)
-    distributed = [path.name] if (path / ".metadata").is_file() else []
-    distributed += (
-        [f"{path.name}/{file}".removesuffix("/.metadata") for file in engine.optimizer_files] if engine else []
-    )
-    if distributed and (engine is None or engine.optimizer_files[0].endswith(".metadata")):
-        raise DecayAuditError(
-            f"{path.name} was written by torch.distributed.checkpoint",
-            f"python -m torch.distributed.checkpoint.format_utils dcp_to_torch {distributed[0]} FILE "
-            "writes one file to migrate; torch_to_dcp turns the result back",
-        )
-    if engine is not None:
-        raise DecayAuditError(
-            f"{path.name} was written by an engine that splits the optimizer state over several files",
-            "DeepSpeed's ds_to_universal.py writes the state of each parameter by itself; "
-            "a state that torch.save wrote as one file can be migrated",
-        )
-
-
-def _write(path: Path, optimizer_file: Path, output: Path, contents: Mapping[Path, object]) -> tuple[str, ...]:
-    """Write a new file, or a copy of a folder in which the given files are replaced."""
-    if path.is_dir():
-        with files.atomic_folder(output) as folder:
-            ignored = {file.name for file in contents}
-            shutil.copytree(path, folder, dirs_exist_ok=True, ignore=lambda _, names: ignored & {*names})
-            for file, content in contents.items():
-                _save(content, folder / file.name)
-        return (f"{output.name}: all other files are copied",)
-    outputs = {output if file == optimizer_file else _scheduler_output(output, file): file for file in contents}
-    for target, file in outputs.items():
-        with files.atomic_write(target) as temporary:
-            _save(contents[file], temporary)
-    return tuple(f"{file.name} is written to {target.name}" for target, file in outputs.items() if target != output)
-
-
-def _save(content: object, file: Path) -> None:
-    import torch
-
-    torch.save(content, file)
-
-
-def _scheduler_output(output: Path, scheduler: Path) -> Path:
-    """Return the path to write the scheduler to: transformers' Trainer saves it in a file of its own."""
-    scheduler_output = output.with_name(scheduler.name)
-    if scheduler_output.exists():
-        raise DecayAuditError(
-            f"{scheduler_output} exists, and the scheduler has to be written there, too", "--output FOLDER/optimizer.pt"
-        )
-    return scheduler_output
-
-
 def _summary(saved: Optimizer, state: Mapping[str, Any], matched_parameters: "MatchedParameters") -> str:
     groups = state["param_groups"]
     count = sum(len(group["params"]) for group in groups)
@@ -312,15 +239,3 @@ def _checkpoint_path(checkpoint: str, output: Path) -> Path:
     if not output.parent.is_dir():
         raise DecayAuditError(f"no such folder: {output.parent}", "--output names a file in a folder that exists")
     return path
-
-
-def _load_content(path: Path) -> Any:  # noqa: ANN401 - whatever was saved
-    import torch
-
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise DecayAuditError(
-            f"torch cannot load {path.name} safely: {str(error).splitlines()[0]}",
-            "migrate loads tensors and plain values only; save the rest of the checkpoint elsewhere",
-        ) from error

@@ -11,7 +11,11 @@ from decay_audit.cli import screen
 from decay_audit.cli.command import takes
 
 Checkpoint = Annotated[
-    str, typer.Argument(metavar="CHECKPOINT", help="The file with the optimizer state, or a folder of a trainer.")
+    str,
+    typer.Argument(
+        metavar="CHECKPOINT",
+        help="The file with the optimizer state, or a folder that a trainer or torch.distributed.checkpoint wrote.",
+    ),
 ]
 NewOptimizer = Annotated[
     str, Option("Optimizer", "The new optimizer, in a form that `check --optimizer` takes.", metavar="EXPR")

@@ -132,19 +132,37 @@ def _refuse_ambiguous_positions(saved_optimizer: Optimizer, order: Sequence[str]
 
 def replace_state(checkpoint: object, path: str, state: StateDict) -> object:
     """Copy a checkpoint with the state dict at a dotted path replaced. All other values are shared."""
-    if _is_optimizer_state(checkpoint) and path == "optimizer":
-        return state
     return _replace_at(checkpoint, path, state)
 
 
+def find_places(contents: Mapping[str, object], names: Sequence[str]) -> list[str]:
+    """Find the dotted path of each optimizer state in the contents of files.
+
+    Args:
+        contents: what is in each file, by its path.
+        names: the dotted path of each optimizer in its file; `optimizer` also means that it is the whole file.
+
+    Raises:
+        OptimizerError: no file has an optimizer state there.
+    """
+    unused = [(file, place) for file, content in contents.items() for place, _ in _optimizer_states(content, file)]
+    places = []
+    for name in names:
+        fitting = [(file, place) for file, place in unused if place == f"{file}.{name}"]
+        fitting += [(file, place) for file, place in unused if place == file and name == "optimizer"]
+        if not fitting:
+            raise OptimizerError(f"no optimizer state at {name}", "the file has changed since it was read")
+        unused.remove(fitting[0])
+        places.append(fitting[0][1])
+    return places
+
+
 def find_state(checkpoint: object, path: str) -> StateDict:
-    """Find the optimizer state dict at a dotted path: the `name` of the saved optimizer.
+    """Find the optimizer state dict at a dotted path.
 
     Raises:
         OptimizerError: the checkpoint has no optimizer state there.
     """
-    if _is_optimizer_state(checkpoint) and path == "optimizer":
-        return _with_position_keys(checkpoint)  # type: ignore[arg-type]
     state = next((state for place, state in _optimizer_states(checkpoint) if place == path), None)
     if state is None:
         raise OptimizerError(f"no optimizer state at {path}", "the file has changed since it was read")

@@ -24,7 +24,7 @@ METADATA_MODULE: Final = "torch.distributed.checkpoint.metadata"
 _MAX_DEPTH: Final = 32
 """The most keys on the way from the saved dict to a tensor."""
 
-_USUAL_NAMES: Final = frozenset(
+METADATA_NAMES: Final = frozenset(
     {
         *(
             f"{METADATA_MODULE}.{name}"
@@ -83,7 +83,7 @@ def read(file: OpenFile, read_value: ReadValue) -> PickleResult:
         optimizers, opaque, notes = {}, (), (f"its optimizer state was not read: {error.message}",)
     return PickleResult(
         root={**root_dict, **{name: content for name, content in optimizers.items() if name not in root_dict}},
-        opaque=(*(name for name in machine.opaque if name not in _USUAL_NAMES), *opaque),
+        opaque=(*(name for name in machine.opaque if name not in METADATA_NAMES), *opaque),
         notes=notes,
     )
 
