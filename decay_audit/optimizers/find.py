@@ -12,7 +12,7 @@ from decay_audit.errors import OptimizerError
 from decay_audit.text import describe_value
 
 NamedOptimizers = tuple[tuple[str, torch.optim.Optimizer], ...]
-"""Optimizers, each after its name; no two names are equal."""
+"""Pairs of a name and an optimizer. No two names are equal."""
 
 _CONTAINER_ATTRIBUTES = ("optimizers", "chained_optimizers", "_optimizers")
 """Where containers keep several optimizers: torchtitan, Megatron, and wrappers that hide them."""
@@ -34,11 +34,11 @@ def find(value: object, name: str = "optimizer", source: str = "") -> NamedOptim
             follows.
 
     Raises:
-        OptimizerError: there is no optimizer in it.
+        OptimizerError: there is no optimizer in the value.
     """
     optimizers: dict[int, tuple[str, Any]] = {}
-    for place, optimizer in _walk(value, name):
-        optimizers.setdefault(id(optimizer), (place, optimizer))
+    for own_name, optimizer in _walk(value, name):
+        optimizers.setdefault(id(optimizer), (own_name, optimizer))
     if not optimizers:
         is_filled = isinstance(value, list | tuple | dict) and len(value) > 0
         ending = " without an optimizer in it" if is_filled else ", not an optimizer"
@@ -58,7 +58,7 @@ def _with_distinct_names(optimizers: list[tuple[str, torch.optim.Optimizer]]) ->
 def wrapper_chain(optimizer: object) -> tuple[Any, ...]:
     """List an optimizer and those that it wraps, outermost first: Lookahead, then its AdamW."""
     chain = [optimizer]
-    while (wrapped := _wrapped(chain[-1])) is not None and all(wrapped is not optimizer for optimizer in chain):
+    while (wrapped := _wrapped(chain[-1])) is not None and all(wrapped is not member for member in chain):
         chain.append(wrapped)
     return tuple(chain)
 
@@ -93,7 +93,7 @@ def _walk(value: object, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _is_scheduler(value: object) -> bool:
-    """Whether a value is a scheduler: it has an attribute `optimizer`, but user code does not return it for that."""
+    """Whether a value is a scheduler. It has an attribute `optimizer`, too, but must not be taken for a trainer."""
     return isinstance(value, torch.optim.lr_scheduler.LRScheduler) or hasattr(value, "get_last_lr")
 
 

@@ -1,4 +1,4 @@
-"""Find out where foreign tensors come from. An optimizer holds them, and they are not parameters of the model.
+"""Find out where foreign tensors come from: tensors in an optimizer that are not parameters of the model.
 
 They may be what the model held before it was changed, parameters of another module such as a loss with weights, or
 float32 copies of 16-bit parameters.
@@ -44,7 +44,7 @@ def keep_modules() -> Iterator[list[nn.Module]]:
 
 
 class _Model(Struct, frozen=True, kw_only=True):
-    """The model, and those of its trainable parameters, by name, that no optimizer holds."""
+    """The model, and its trainable parameters that are in no optimizer, by name."""
 
     module: nn.Module
     without_optimizer: Mapping[str, torch.Tensor]
@@ -139,5 +139,5 @@ def _in_other_modules(tensors: Mapping[int, torch.Tensor], model: nn.Module) -> 
 
 
 def _inside(module: nn.Module) -> set[int]:
-    """Give the ids of the modules inside a module."""
+    """Return the ids of the modules inside a module."""
     return {id(inner) for inner in nn.Module.modules(module) if inner is not module}

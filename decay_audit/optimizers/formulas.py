@@ -32,7 +32,7 @@ def update_formula(optimizer: Optimizer, group: ParamGroup) -> UpdateFormula:
     """
     name = optimizer.type.rpartition("(")[2].rstrip(")")  # the inner class: `SAM(AdamW)` becomes `AdamW`
     form = decay_form(class_facts((name,)), group.hyperparameters)
-    if SEMANTICS[form] != optimizer.semantics:  # it steps otherwise than the class of this name in the table
+    if SEMANTICS[form] != optimizer.semantics:  # its step differs from that of the table's class of this name
         coefficient = _number_text(group.weight_decay)
         return UpdateFormula(optimizer=optimizer.type, steps=(f"weight_decay {coefficient}, {optimizer.semantics}",))
     write = _FORMULAS.get((name, form))

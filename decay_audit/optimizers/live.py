@@ -26,7 +26,7 @@ _NOT_HYPERPARAMETERS = frozenset({"params", "param_names"})
 
 
 class LiveOptimizers(Struct, frozen=True, kw_only=True):
-    """Live optimizers as data. A parameter has one observation for each group that holds it; none if no group does."""
+    """Live optimizers as data. A parameter has one observation for each group that holds it, so it may have none."""
 
     optimizers: tuple[Optimizer, ...]
     observations: tuple[Observation, ...]
@@ -45,14 +45,14 @@ def observe(
     Raises:
         OptimizerError: there are no groups, or a hyperparameter is not a finite number.
     """
-    results = [_observe_one(name, optimizer, names, log) for name, optimizer in optimizers]
+    results = [_observe_optimizer(name, optimizer, names, log) for name, optimizer in optimizers]
     return LiveOptimizers(
         optimizers=tuple(optimizer for optimizer, _ in results),
         observations=tuple(observation for _, observations in results for observation in observations),
     )
 
 
-def _observe_one(
+def _observe_optimizer(
     name: str, optimizer: torch.optim.Optimizer, names: Mapping[int, str], log: ConstructionLog | None
 ) -> Described:
     if not optimizer.param_groups:
@@ -213,7 +213,7 @@ def _is_default(
     recorded = [log.weight_decay_is_default(wrapper, index) for wrapper in chain] if log else []
     known = [is_default for is_default in recorded if is_default is not None]
     defaults = [default for default in map(default_weight_decay, chain) if default is not None]
-    if defaults and coefficient not in defaults:  # code wrote it, perhaps into the finished group
+    if defaults and coefficient not in defaults:  # code set it, perhaps in the group after the optimizer was created
         return False
     if known:
         return all(known)

@@ -37,7 +37,7 @@ RecordedObservations = tuple[tuple[Optimizer, ...], tuple[Observation, ...]]
 
 
 class _Names(Struct, frozen=True, kw_only=True):
-    """What is known of the recorded tensors. A tensor is given by its index in `Record.tensors`.
+    """The recorded tensors and their names. A tensor is given by its index in `Record.tensors`.
 
     Attributes:
         of_tensor: the names of the model's parameters, by tensor.
@@ -68,7 +68,7 @@ def observe(
     in_no_optimizer = [tensor for tensor in names if tensor not in in_optimizers and record.tensors[tensor].trainable]
     known_names = _Names(of_tensor=names, in_no_optimizer=in_no_optimizer, tensors=record.tensors)
     recorded_optimizers = [*optimizers]
-    results = [_observe_one(name, recorded, known_names) for name, recorded in recorded_optimizers]
+    results = [_observe_optimizer(name, recorded, known_names) for name, recorded in recorded_optimizers]
     return (
         tuple(
             replace(optimizer, file=recorded.file, line=recorded.line)
@@ -114,7 +114,7 @@ def with_measurements(
     *,
     known_classes: bool,
 ) -> RecordedObservations:
-    """Add what steps did that were measured in the script's process.
+    """Add the effects of steps, which were measured in the script's process.
 
     Args:
         observed: what `observe` returned.
@@ -155,7 +155,7 @@ def _with_effect(observation: Observation, effect: RecordedEffect | None) -> Obs
     )
 
 
-def _observe_one(name: str, recorded: RecordedOptimizer, names: _Names) -> Described:
+def _observe_optimizer(name: str, recorded: RecordedOptimizer, names: _Names) -> Described:
     if not recorded.groups:
         raise OptimizerError(
             f"{name} ({recorded.chain[0].type}) has no param groups", "create it with the model's parameters"
@@ -236,7 +236,7 @@ def _updates_together(group: Mapping[str, Any], devices: Iterable[str]) -> bool:
 def _largest_lr(recorded: RecordedOptimizer, index: int, place: str) -> float | None:
     """Return the largest of the learning rates that a group has, was made with, or keeps under other keys.
 
-    At the first step, a warm-up may have made the present one tiny.
+    At the first step, a warm-up may have made the present learning rate tiny.
     """
     group = recorded.groups[index].hyperparameters
     if group.get("lr") is None:

@@ -41,17 +41,17 @@ def name_positions(saved: Optimizer, live: Optimizer, shapes: Shapes) -> Optimiz
 
 
 def _names_in_another_order(saved: Optimizer, live: Optimizer, model_order: Sequence[str]) -> dict[str, str]:
-    """Map live names to the names that the file's own model has at these positions, if its order is another one.
+    """Map live names to the names at these positions in the order of the file's own model, if that order differs.
 
     Both optimizers must have the same parameters, each group in the order of its model. A file whose names are sorted
     does not show the order of its model.
     """
-    places = {name: place for place, name in enumerate(model_order)}
+    position_of = {name: position for position, name in enumerate(model_order)}
     names: dict[str, str] = {}
     for group, live_group in zip(saved.groups, live.groups, strict=True):
         if sorted(group.parameters) != sorted(live_group.parameters):
             return {}
-        if [*live_group.parameters] != sorted(live_group.parameters, key=lambda name: places.get(name, 0)):
+        if [*live_group.parameters] != sorted(live_group.parameters, key=lambda name: position_of.get(name, 0)):
             return {}
         names.update(zip(live_group.parameters, group.parameters, strict=True))
     is_sorted = all([*group.parameters] == sorted(group.parameters) for group in saved.groups)

@@ -1,4 +1,4 @@
-"""Record what optimizers are given while user code builds them, and the lines that build them.
+"""Record the arguments of optimizers while user code builds them, and the lines that build them.
 
 A finished optimizer does not show whether its 0.01 was chosen or is AdamW's default. `watch` wraps the constructors of
 the optimizer classes that are loaded, and restores them at the end.
@@ -18,7 +18,7 @@ COEFFICIENT = "weight_decay"
 
 
 class ConstructionLog(Struct, frozen=True, kw_only=True):
-    """What optimizers were given, and where they were made, by the optimizer's id.
+    """The arguments of optimizers, and where they were created, by the id of the optimizer.
 
     Attributes:
         set_in_constructor: whether the constructor was given the coefficient.
@@ -37,7 +37,7 @@ class ConstructionLog(Struct, frozen=True, kw_only=True):
     optimizers: list[Optimizer] = field(default_factory=list)
 
     def weight_decay_is_default(self, optimizer: object, group: int) -> bool | None:
-        """Whether no code set the coefficient of this group; None if that was not watched."""
+        """Whether no code set the coefficient of this group; None if the construction was not recorded."""
         groups = self.set_in_groups.get(id(optimizer), [])
         if group < len(groups) and groups[group]:
             return False

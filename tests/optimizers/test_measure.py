@@ -17,7 +17,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from decay_audit.model.observations import Observation
 from decay_audit.optimizers.find import find
 from decay_audit.optimizers.measure import measure
-from decay_audit.optimizers.measure.probe_tensors import LARGEST, known_values, shrink_shape
+from decay_audit.optimizers.measure.probe_tensors import LARGEST_LIMIT, known_values, shrink_shape
 
 Lookahead: Any = TimmLookahead
 
@@ -527,22 +527,22 @@ def _bytes(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[object]:
     ],
 )
 def test_small_shapes_are_kept(shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    assert shrink_shape(shape, LARGEST) == expected
+    assert shrink_shape(shape, LARGEST_LIMIT) == expected
 
 
 @pytest.mark.parametrize(
     "shape", [(50257, 768), (4096, 4096), (512, 512, 3, 3), (1, 196, 1024), (10_000_000,), (8, 9**9)]
 )
 def test_large_shapes_keep_their_rank_their_ones_and_their_order(shape: tuple[int, ...]) -> None:
-    small = shrink_shape(shape, LARGEST)
+    small = shrink_shape(shape, LARGEST_LIMIT)
     assert len(small) == len(shape)
-    assert torch.Size(small).numel() <= LARGEST
+    assert torch.Size(small).numel() <= LARGEST_LIMIT
     assert [size for size in small if size == 1] == [size for size in shape if size == 1]
     assert sorted(range(len(shape)), key=lambda i: shape[i]) == sorted(range(len(shape)), key=lambda i: small[i])
 
 
 def test_wide_and_narrow_stay_in_proportion() -> None:
-    small = shrink_shape((50257, 768), LARGEST)
+    small = shrink_shape((50257, 768), LARGEST_LIMIT)
     assert small[0] / small[1] == pytest.approx(50257 / 768, rel=0.1)
 
 

@@ -27,7 +27,7 @@ from decay_audit.optimizers.horizon.other_coefficients import (
 
 __all__ = ["DecayOfCoefficient", "StepsByGroup", "decay_with_other_coefficients", "over_run"]
 
-_SCHEDULED = DecayLaw(
+_UNNAMED_SCHEDULE = DecayLaw(
     kind="unknown",
     reason="not known: the group has an initial_lr, so a schedule changes its lr; name the schedule with --schedule",
     without_coefficient=False,
@@ -76,7 +76,7 @@ def _group_over_run(
 ) -> GroupOverRun:
     group = optimizer.groups[index]
     if scheduled is None and "initial_lr" in group.hyperparameters and law.kind not in ("none", "unknown"):
-        law = _SCHEDULED
+        law = _UNNAMED_SCHEDULE
     steps = scheduled or (EqualSteps(settings=step_settings(group), count=count),)
     return GroupOverRun(
         optimizer=optimizer.name,

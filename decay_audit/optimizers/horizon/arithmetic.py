@@ -13,9 +13,9 @@ NO_SETTLED_RATE = "does not settle: with these settings the weight swings around
 GROWS = "does not settle: lr x weight_decay is so large that the weight grows"
 
 _GROWING = 2.0
-"""The part of a weight from which on removing it makes the weight larger, with the other sign."""
+"""A step that removes this part of a weight, or more, does not shrink it: the weight changes its sign and grows."""
 _LARGEST_EXPONENT = 700
-"""A number whose exponential is still a float."""
+"""`exp` of this and of smaller numbers does not overflow."""
 
 State = tuple[float, float]
 """A weight, and its momentum buffer."""
@@ -33,7 +33,7 @@ def decay_over_run(law: DecayLaw, steps: Sequence[EqualSteps]) -> DecayOverRun:
     if law.kind not in ("without_lr", "measured_without_lr") and any(part.settings.lr is None for part in steps):
         return DecayOverRun(reason="not known: the group has no lr")
     kept = _kept_with_momentum(steps) if law.kind == "momentum" else _kept(law, steps)
-    rates = [_settled(law, part.settings) for part in steps]
+    rates = [_rate_by_law(law, part.settings) for part in steps]
     known = [rate for rate in rates if rate is not None]
     largest = max(known, default=0.0)
     if not isfinite(kept) or kept > 1 or largest >= _GROWING:
@@ -124,7 +124,7 @@ def _kept(law: DecayLaw, steps: Iterable[EqualSteps]) -> float:
     """Compute the product of what each step keeps."""
     logarithm = 0.0
     for part in steps:
-        removed = _settled(law, part.settings) or 0.0
+        removed = _rate_by_law(law, part.settings) or 0.0
         if removed < 1:
             logarithm += part.count * log1p(-removed)
         elif removed == 1:
@@ -134,7 +134,7 @@ def _kept(law: DecayLaw, steps: Iterable[EqualSteps]) -> float:
     return exp(logarithm) if logarithm < _LARGEST_EXPONENT else inf
 
 
-def _settled(law: DecayLaw, settings: StepSettings) -> float | None:
+def _rate_by_law(law: DecayLaw, settings: StepSettings) -> float | None:
     """Return the part of a weight that a step removes; with momentum, after momentum has settled."""
     lr, coefficient = settings.lr or 0.0, settings.weight_decay
     scale = coefficient / law.measured_with if law.measured_with else 1.0

@@ -31,7 +31,7 @@ _ACCEPTED = (
 
 
 _NUMBERS = ("lr", *COEFFICIENT_KEYS, "momentum", "betas")
-"""The settings by which a change is seen."""
+"""The settings that are compared to find out whether a schedule changed a group."""
 
 
 class StandInOptimizer(torch.optim.Optimizer):
@@ -81,7 +81,7 @@ def onto_stand_ins(value: object, optimizers: NamedOptimizers, stand_ins: Mappin
 
 @contextmanager
 def refuse_changes_of(optimizers: NamedOptimizers) -> Iterator[None]:
-    """Undo what a schedule writes to the optimizers themselves, and refuse it: their stand-ins did not see it.
+    """Undo what a schedule writes to the optimizers themselves, and raise an error: it must write to the stand-ins.
 
     Raises:
         OptimizerError: the schedule changed the settings of an optimizer, as a function does that captures it.
@@ -117,7 +117,9 @@ def record_steps(
 
     Args:
         value: what the user names as the schedule.
-        run: its length, and how often training steps the schedule; timm's schedulers say that themselves.
+        run: the length of the run, and whether the schedule is stepped every step or every epoch (timm's schedulers
+
+            declare that themselves).
 
     Raises:
         OptimizerError: the value is no schedule of these optimizers, needs what only training knows, or raises.
@@ -189,7 +191,7 @@ def _prepare(value: object, stand_ins: Sequence[StandInOptimizer], run: Horizon,
             value["scheduler"], stand_ins, replace(run, schedule_every="step" if interval == "step" else "epoch")
         )
     if isinstance(value, list | tuple) and value:
-        return _joined([_prepare(item, stand_ins, run) for item in value])
+        return _combine([_prepare(item, stand_ins, run) for item in value])
     if hasattr(value, "step") and not isinstance(value, type):
         return _scheduler(value, stand_ins, run)
     if callable(value) and not isinstance(value, type):
@@ -198,12 +200,12 @@ def _prepare(value: object, stand_ins: Sequence[StandInOptimizer], run: Horizon,
         if count == 2:
             return Schedule(name=_name(value), every=run.schedule_every, move_to=lambda index: value(optimizer, index))
         if count < 2 and not called:
-            made = value(optimizer) if count else value()
-            return _prepare(made, stand_ins, run, called=True)
+            result = value(optimizer) if count else value()
+            return _prepare(result, stand_ins, run, called=True)
     raise OptimizerError(f"the schedule is {describe_value(value)}", _ACCEPTED)
 
 
-def _joined(schedules: Sequence[Schedule]) -> Schedule:
+def _combine(schedules: Sequence[Schedule]) -> Schedule:
     if len({schedule.every for schedule in schedules}) > 1:
         raise OptimizerError("one schedule moves every step and another every epoch", "name one schedule at a time")
     names = dict.fromkeys(schedule.name for schedule in schedules)
@@ -262,7 +264,7 @@ def _required_arguments(function: Callable[..., object]) -> int:
     except ValueError:  # a function written in C
         return 1
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(one.kind in positional and one.default is inspect.Parameter.empty for one in parameters)
+    return sum(item.kind in positional and item.default is inspect.Parameter.empty for item in parameters)
 
 
 def _name(function: object) -> str:

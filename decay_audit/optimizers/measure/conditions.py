@@ -17,7 +17,7 @@ from decay_audit.optimizers.measure.probe import Factors, History, ProbeResult, 
 SMALL_LR = 1 / 64
 """Factor of lr for steps with a gradient: with a small lr, the gradient hardly changes the weight that decays."""
 HISTORY = 8
-"""Steps with random gradients before the one that shows what decay does in training."""
+"""How many steps with random gradients come before the measured step, so that it resembles a step of training."""
 WITHOUT_COEFFICIENT = Factors(coefficient=0)
 """The condition of a step in which nothing should decay."""
 _CONDITIONS = {

@@ -23,7 +23,7 @@ class Memo(dict[int, Any]):
     Attributes:
         shapes: maps the shape of a parameter to that of its probe tensor. A tensor of the first shape is cut to the
             second.
-        first_states: takes the optimizer's states by parameter, and makes the states of the copy.
+        first_states: makes the states of the copy from the optimizer's states, both by parameter.
         note_copy: is called with each tensor that is cut, and with its copy.
     """
 
@@ -80,7 +80,7 @@ def _has_finalizer(value: object) -> bool:
 
 
 def cut(value: torch.Tensor, memo: Memo) -> torch.Tensor:
-    """Copy a tensor that goes with a parameter, such as its initial values, in the shape of the probe tensor."""
+    """Copy a tensor that belongs to a parameter, such as its initial values, cut to the shape of the probe tensor."""
     small = memo.shapes[tuple(value.shape)]
     duplicate = value.detach()[tuple(slice(size) for size in small)].to("cpu", copy=True)
     memo.note_copy(value, duplicate)

@@ -19,9 +19,9 @@ TOLERANCE = 0.02
 LOOSE_TOLERANCE = 0.1
 """The tolerance if an epsilon in a denominator may change the amounts a little."""
 LEAST_PART = 1e-3
-"""A part of an amount is ignored if it is smaller than this, relative to the amount."""
+"""A part of an amount is ignored if it is smaller than this fraction of the amount."""
 LEAST_EXPONENT = 0.5
-"""An amount grows with the weight if it is about |weight| ** exponent, and the exponent is this or more."""
+"""An amount is about |weight| ** exponent. It counts as growing with the weight if the exponent is this or more."""
 
 
 class StepAmounts(Struct, frozen=True, kw_only=True, eq=False):
@@ -121,7 +121,7 @@ def _law_of_fraction(amounts: StepAmounts) -> Movement:
     if amounts.by_decay is not None and _depends_on_coefficient(amounts):
         rate = projection(amounts.usual - amounts.without_coefficient, amounts.weight)
         if not isclose(projection(amounts.by_decay, amounts.weight), rate, rel_tol=LOOSE_TOLERANCE):
-            return "normalized"  # `projection` ignores what the step on the gradient adds
+            return "normalized"  # `projection` ignores the part that comes from the gradient
     if _is_multiple(amounts.usual, amounts.weight, 1):
         return "other"  # the step replaces the weight
     if _is_multiple(amounts.at_twice_lr, amounts.usual, 1):

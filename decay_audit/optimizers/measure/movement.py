@@ -7,9 +7,9 @@ from msgspec.structs import replace
 from decay_audit.model.observations import Movement
 
 SPREAD = 0.01
-"""Elements count as moved alike if their movements differ by no more than this part."""
+"""Elements count as moved alike if their movements differ by no more than this fraction."""
 NOISE_OF_DIFFERENCE = 1e-11
-"""Relative noise of the difference of two steps, as each has rounding errors of its own."""
+"""Relative noise of the difference between two steps: the rounding errors of both add up."""
 
 
 class StepEffect(Struct, frozen=True, kw_only=True):

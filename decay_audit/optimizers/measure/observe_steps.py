@@ -32,14 +32,14 @@ from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS
 from decay_audit.optimizers.watch_construction import ConstructionLog
 
 STEPS = 3
-"""Steps that are usually taken to see an effect."""
+"""How many steps are usually taken to see an effect."""
 MORE_STEPS = 12
-"""Steps where the first few moved nothing: some optimizers begin with a few steps of another kind."""
+"""How many steps are taken if the first few moved nothing: some optimizers begin with steps of another kind."""
 
 SMALLEST_PULL = 1e-9
-"""A smaller part of the distance to other values is a rounding error."""
+"""A pull that moves a weight by a smaller part of the distance to its target is a rounding error."""
 SMALL_WEIGHT = 2.0**-10
-"""Factor of the values of a probe tensor, to see whether the law depends on their size."""
+"""The factor that makes the values of a probe tensor small, to see whether they decay differently then."""
 
 Effects = dict[int, StepEffect]
 """The effect of a step on each tensor, by the id of the tensor."""
@@ -157,14 +157,14 @@ def effects_of_steps(optimizer: torch.optim.Optimizer, keys: Collection[int]) ->
     representative = _representatives(optimizer, first)
     effects = _effects_in_detail(optimizer, set(representative.values()))
     effects = {key: effects[representative[key]] for key in keys}
-    return effects | _of_zeros(optimizer, effects)
+    return effects | _unknown_effects_of_zeros(optimizer, effects)
 
 
-def _of_zeros(optimizer: torch.optim.Optimizer, effects: Effects) -> Effects:
-    """Find tensors of zeros whose effect is not known.
+def _unknown_effects_of_zeros(optimizer: torch.optim.Optimizer, effects: Effects) -> Effects:
+    """Return the effect `unknown` for each tensor of zeros whose later decay cannot be told from its probe tensor.
 
-    Only small values, or only large ones, would decay; or the optimizer pulls other tensors to their initial values:
-    where these are 0, that looks like decay.
+    Its values in training are not known. So its effect is unknown if only small values decay, or only large ones. It is
+    unknown, too, if the optimizer pulls other tensors to their initial values: a pull to 0 looks like decay.
     """
     zeros = [
         id(tensor)
@@ -188,7 +188,7 @@ def _of_zeros(optimizer: torch.optim.Optimizer, effects: Effects) -> Effects:
 
 
 def _representatives(optimizer: torch.optim.Optimizer, effects: Effects) -> dict[int, int]:
-    """Find, for each tensor, the first tensor that is like it and moved like it."""
+    """Map the id of each tensor to that of the first tensor with the same group, shape, dtype and movement."""
     first: dict[tuple[object, ...], int] = {}
     representative = {}
     for index, group in enumerate(optimizer.param_groups):

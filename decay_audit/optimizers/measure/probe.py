@@ -32,9 +32,9 @@ LR_IF_ZERO = 1e-3
 AMPLIFIED_LR = 0.1
 """The smallest lr for steps that must change values by more than the rounding errors of float32."""
 NEAR = 0.1
-"""A tensor that a step brings to a tenth of its distance from other values was overwritten with them."""
-EARLY = 2
-"""A state with the values of a tensor before or after the first step, and not of later ones, was stored for good."""
+"""A step overwrote a tensor with other values if it brought it closer to them than this part of the distance."""
+EARLY_SNAPSHOTS = 2
+"""How many snapshots of a tensor count as early: the ones before and after the first step."""
 GRADIENT_SIZE = 1e-2
 """Size of a gradient that is not zero, relative to the weight."""
 
@@ -42,7 +42,7 @@ SEED = 0
 
 
 class Factors(Struct, frozen=True, kw_only=True):
-    """Factors for the learning rates, the coefficients and the weights of a copy, applied before it steps."""
+    """Factors for the learning rates, the coefficients and the weights of a copy. They are applied before its steps."""
 
     lr: float = 1
     coefficient: float = 1
@@ -131,10 +131,10 @@ def probe(
 
 
 def _keeps(copy: ProbeOptimizer, key: int, snapshots: Sequence[torch.Tensor]) -> bool:
-    """Whether the state of a probe tensor has a tensor with the values of one of these snapshots."""
+    """Whether the state of a probe tensor has a tensor with the values of one of the early snapshots."""
     entries = getattr(copy.optimizer, "state", {}).get(copy.tensors[key], {})
     states = [state for state in entries.values() if isinstance(state, torch.Tensor)] if entries else []
-    early = snapshots[:EARLY]
+    early = snapshots[:EARLY_SNAPSHOTS]
     return any(state.shape == values.shape and torch.equal(state, values) for state in states for values in early)
 
 
@@ -187,7 +187,7 @@ def _is_ordinary(tensor: torch.Tensor) -> bool:
 
 
 def _prepare_groups(copy: ProbeOptimizer, *, amplify: bool) -> dict[int, float]:
-    """Give every group an lr above 0; return the lr of each tensor."""
+    """Give every group an lr above 0, and end its warm-up; return the lr of each tensor."""
     lrs: dict[int, float] = {}
     for group in edited_groups(copy.optimizer):
         if "lr" in group and not float(group["lr"] or 0):
@@ -203,7 +203,7 @@ def _prepare_groups(copy: ProbeOptimizer, *, amplify: bool) -> dict[int, float]:
 
 
 def _multiply(copy: ProbeOptimizer, factors: Factors) -> None:
-    """Change the learning rates, the coefficients and the values of a copy."""
+    """Multiply the learning rates, the coefficients and the weights of a copy by their factors."""
     by_key = {**dict.fromkeys(LR_KEYS, factors.lr), **dict.fromkeys(COEFFICIENT_KEYS, factors.coefficient)}
     for group in edited_groups(copy.optimizer):
         _multiply_settings(group, by_key)

@@ -18,29 +18,29 @@ from decay_audit.optimizers.find import is_optimizer
 from decay_audit.optimizers.measure.deepcopy import Memo, cut, deep_copy, refuse_finalizer
 from decay_audit.optimizers.table.group_keys import PROGRESS_KEYS
 
-TOTAL_ELEMENTS = 1 << 25
-"""Elements of all probe tensors together."""
-LARGEST = 8192
+MAX_TOTAL_ELEMENTS = 1 << 25
+"""The most elements of all probe tensors together."""
+LARGEST_LIMIT = 8192
 """The most elements of one probe tensor of a small model. Some optimizers treat tensors below 4,096 elements
 differently."""
-SMALLEST = 256
+SMALLEST_LIMIT = 256
 """The most elements of one probe tensor of a model with very many parameters."""
-SAMPLE = 1 << 16
+SAMPLED_ELEMENTS = 1 << 16
 """How many elements of a parameter are read to estimate the size of its values."""
-SMALLEST_SCALE, LARGEST_SCALE = -8, 4
-"""Exponents of 2 between which a probe tensor is scaled."""
+MIN_EXPONENT, MAX_EXPONENT = -8, 4
+"""The values of a probe tensor are scaled by a power of 2 with an exponent in this range."""
 COPY_SIMILARITY = 0.7
 """A state with a larger cosine similarity to its weight is a copy of earlier weights."""
-_FEW = 16
-"""With fewer elements, the similarity of two tensors means nothing."""
-_PLAIN = (torch.Tensor, torch.nn.Parameter)
+_FEWEST_COMPARED = 16
+"""The fewest elements for which the similarity of two tensors tells anything."""
+_PLAIN_CLASSES = (torch.Tensor, torch.nn.Parameter)
 """The classes whose values are read; a subclass, such as DTensor, may not allow it."""
-NARROW = 8
-"""A dimension up to this size is kept: optimizers have rules on the number and the size of dimensions."""
+NARROW_SIZE = 8
+"""A dimension up to this size is not shrunk: optimizers have rules on the number and the size of dimensions."""
 
 
 States = Literal["flags", "none", "first"]
-"""Which states a copy gets: only flags, such as fastai's `do_wd`; none; or all, with the values before the first step.
+"""Which states a copy gets: flags alone, such as fastai's `do_wd`; none; or all, as they are before the first step.
 
 Before the first step, moments and counters are 0. Three kinds of tensors keep their values: a tensor with equal
 elements, which may be an initial value, as in Adagrad; a tensor of booleans, which is a mask; and a tensor that
@@ -83,7 +83,7 @@ def copy_onto_probe_tensors(
         OptimizerError: the optimizer cannot be copied without harm to the original.
     """
     originals = {id(tensor): tensor for group in optimizer.param_groups for tensor in group["params"]}
-    limit = max(SMALLEST, min(LARGEST, TOTAL_ELEMENTS // max(1, len(originals))))
+    limit = max(SMALLEST_LIMIT, min(LARGEST_LIMIT, MAX_TOTAL_ELEMENTS // max(1, len(originals))))
     tensors = {key: _probe_tensor(tensor, limit, dtype) for key, tensor in originals.items()}
     memo = Memo(tensors)
     memo.shapes = {tuple(originals[key].shape): tuple(tensor.shape) for key, tensor in tensors.items()}
@@ -121,9 +121,9 @@ def _meta_states(
 
 
 def _equal_parameter(value: torch.Tensor, originals: Mapping[int, torch.Tensor]) -> list[int]:
-    """Find a parameter whose values equal a tensor that is rounded to its dtype; return a list of at most one id.
+    """Find a parameter that has the values of this tensor, rounded to its dtype; return a list of at most one id.
 
-    Which one it is does not matter: parameters of one shape and size of values get equal probe tensors.
+    If several parameters have them, any will do: their probe tensors are equal.
     """
     return [key for key, original in originals.items() if _has_values_of(value, original)][:1]
 
@@ -133,8 +133,8 @@ def _has_values_of(value: object, original: torch.Tensor) -> bool:
     return (
         isinstance(value, torch.Tensor)
         and value.shape == original.shape
-        and type(original) in _PLAIN
-        and type(value) in _PLAIN
+        and type(original) in _PLAIN_CLASSES
+        and type(value) in _PLAIN_CLASSES
         and not original.is_meta
         and original.device == value.device
         and torch.equal(value.detach().to(original.dtype), original.detach())
@@ -142,9 +142,9 @@ def _has_values_of(value: object, original: torch.Tensor) -> bool:
 
 
 def _keep_only(optimizer: Any, members: Collection[int]) -> None:  # noqa: ANN401 - of the original's class
-    """Keep only the tensors in `members`: in the groups, and in lists that have an entry for each parameter.
+    """Keep the tensors with these ids, and remove the others from the groups and from lists of the same length.
 
-    Such a list has a tensor for each parameter, in the same order: the initial values, or master weights.
+    Such a list has a tensor for each parameter, in the same order: initial values, or master weights.
     """
     params = [[*group["params"]] for group in optimizer.param_groups]
     for value in vars(optimizer).values():
@@ -187,9 +187,9 @@ def shrink_shape(shape: Sequence[int], limit: int) -> tuple[int, ...]:
 def _shrink_shape(shape: tuple[int, ...], limit: int) -> tuple[int, ...]:
     small = shape
     scale = 1.0
-    while prod(small) > limit and any(size > NARROW for size in small):
+    while prod(small) > limit and any(size > NARROW_SIZE for size in small):
         scale *= 0.9
-        small = tuple(size if size <= NARROW else max(NARROW, round(size * scale)) for size in shape)
+        small = tuple(size if size <= NARROW_SIZE else max(NARROW_SIZE, round(size * scale)) for size in shape)
     return small
 
 
@@ -224,17 +224,17 @@ def _scale(original: torch.Tensor) -> float:
 
     Steps may depend on the size of the values. A power of two keeps the values exact.
     """
-    if original.is_meta or original.layout is not torch.strided or type(original) not in _PLAIN:
+    if original.is_meta or original.layout is not torch.strided or type(original) not in _PLAIN_CLASSES:
         return 1.0
     if not original.is_floating_point() or not original.untyped_storage().size():  # no storage: it is sharded
         return 1.0
-    size = original.detach().reshape(-1)[:SAMPLE].double().square().mean().sqrt().item()
-    return 2.0 ** min(max(floor(log2(size)), SMALLEST_SCALE), LARGEST_SCALE) if size > 0 and isfinite(size) else 1.0
+    size = original.detach().reshape(-1)[:SAMPLED_ELEMENTS].double().square().mean().sqrt().item()
+    return 2.0 ** min(max(floor(log2(size)), MIN_EXPONENT), MAX_EXPONENT) if size > 0 and isfinite(size) else 1.0
 
 
 def is_all_zero(original: torch.Tensor) -> bool:
     """Whether a parameter holds nothing but zeros, so that the size of its values in training is not known."""
-    if original.is_meta or original.layout is not torch.strided or type(original) not in _PLAIN:
+    if original.is_meta or original.layout is not torch.strided or type(original) not in _PLAIN_CLASSES:
         return False
     return bool(original.untyped_storage().size()) and not original.detach().any().item()
 
@@ -246,7 +246,7 @@ def _clone(optimizer: object, memo: Memo) -> Any:  # noqa: ANN401 - of the origi
     memo[id(optimizer)] = clone
     for value in vars(optimizer).values():
         if is_optimizer(value) and id(value) not in memo:
-            _clone(value, memo)  # the memo keeps it; `deep_copy` below takes it from there
+            _clone(value, memo)  # it puts the copy into the memo, where `deep_copy` finds it below
     for name, value in vars(optimizer).items():
         if _is_patched_method(optimizer, name, value):
             continue
@@ -282,7 +282,7 @@ def _new_states(
 ) -> defaultdict[Any, Any]:
     """Make the states of a copy, by its probe tensors.
 
-    Entries under a key that is no tensor, such as a name, are copied. Those of a tensor in no group are left out.
+    Entries under a key that is no tensor, such as a name, are copied. States of a tensor in no group are left out.
     """
     new: defaultdict[Any, Any] = defaultdict(dict)
     copy_names = _names_of_weight_copies(state, originals) if states == "first" else frozenset()
@@ -293,23 +293,23 @@ def _new_states(
         elif isinstance(entries, Mapping):
             original, tensor = originals[identity], memo[identity]
             if states == "first":
-                own = {
+                own_entries = {
                     name: cut(value, memo) if name in copy_names else _first_value(name, value, original, tensor)
                     for name, value in entries.items()
                 }
             else:
-                own = {name: value for name, value in entries.items() if isinstance(value, bool | str)}
-            new.update({id(tensor) if isinstance(key, int) else tensor: own} if own else {})
+                own_entries = {name: value for name, value in entries.items() if isinstance(value, bool | str)}
+            new.update({id(tensor) if isinstance(key, int) else tensor: own_entries} if own_entries else {})
     return new
 
 
 def _identity(key: object) -> int:
-    """Return the id of the parameter for which a key of the states stands: the key is the parameter, or its id."""
+    """Return the id of the parameter to which a key of the states belongs: the key is the parameter, or its id."""
     return key if isinstance(key, int) else id(key)
 
 
 def _names_of_weight_copies(state: Mapping[Any, Any], originals: Mapping[int, torch.Tensor]) -> frozenset[object]:
-    """Find the names under which states keep the values of their parameters; a parameter of zeros proves nothing."""
+    """Find the names of states that are copies of their parameters. Zeros do not count: moments may be 0, too."""
     return frozenset(
         name
         for key, entries in state.items()
@@ -325,7 +325,7 @@ def _first_value(name: object, value: object, original: torch.Tensor, tensor: to
     if not isinstance(value, torch.Tensor):
         return copy.deepcopy(value)
     has_weight_shape = value.shape == original.shape
-    shape = tensor.shape if has_weight_shape else shrink_shape(value.shape, SMALLEST)
+    shape = tensor.shape if has_weight_shape else shrink_shape(value.shape, SMALLEST_LIMIT)
     floating = value.is_floating_point() and value.dim() > 0
     dtype = tensor.dtype if floating else value.dtype
     if has_weight_shape and (_is_mask(value) or _resembles(value, original)):
@@ -335,20 +335,20 @@ def _first_value(name: object, value: object, original: torch.Tensor, tensor: to
 
 def _common_value(value: torch.Tensor) -> float:
     """Return the value of all elements if they are equal; else 0."""
-    if value.is_meta or not value.numel() or type(value) not in _PLAIN:
+    if value.is_meta or not value.numel() or type(value) not in _PLAIN_CLASSES:
         return 0.0
     first = value.reshape(-1)[0].item()
     return float(first) if isfinite(first) and bool((value == first).all()) else 0.0
 
 
 def _is_mask(value: torch.Tensor) -> bool:
-    """Whether a state with the shape of its weight says which elements a step changes."""
-    return value.dtype == torch.bool and not value.is_meta and type(value) in _PLAIN
+    """Whether a state is a tensor of booleans: it says which elements a step changes."""
+    return value.dtype == torch.bool and not value.is_meta and type(value) in _PLAIN_CLASSES
 
 
 def _resembles(value: torch.Tensor, original: torch.Tensor) -> bool:
     """Whether a tensor points in about the direction of the weight, unlike moments of gradients."""
-    if value.is_meta or original.is_meta or type(value) not in _PLAIN or original.numel() < _FEW:
+    if value.is_meta or original.is_meta or type(value) not in _PLAIN_CLASSES or original.numel() < _FEWEST_COMPARED:
         return False
     if not value.is_floating_point() or not original.untyped_storage().size():
         return False

@@ -21,26 +21,26 @@ from decay_audit.optimizers.measure.probe import LR_IF_ZERO, Factors, History, P
 from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS
 
 QUARTER = 16
-"""A quarter of the number of steps in which a rate may settle."""
+"""A quarter of the steps in which a rate may settle: the rates are averaged over each quarter."""
 LONG_QUARTER = 96
-"""The same for a second try with more steps, if the rate has not settled."""
-CONSTANT = 1e-3
+"""The same if the rate has not settled, and more steps are taken."""
+EQUAL_TOLERANCE = 1e-3
 """Relative difference up to which two rates are the same."""
 SETTLED = 0.02
-"""A rate that still changes by less than this part of itself has settled."""
-GEOMETRIC = 0.02
+"""A rate has settled if it still changes by less than this fraction of itself."""
+GEOMETRIC_TOLERANCE = 0.02
 """How far a settling rate may be from its prediction, as a part of its last change.
 
 A rate that falls as 1 / step is farther away, so it does not count as settling.
 """
 SLOWEST = 0.995
 """Largest ratio of successive changes of a rate that settles (momentum 0.9997). With 1 the rate never settles."""
-CHANGED = 0.1
+CHANGE_TOLERANCE = 0.1
 """Relative difference up to which the rate after steps with gradients counts as equal to that of the first step."""
 OSCILLATION_FREE_LR = 2.0**-12
-"""Factor of lr with which decay over all steps together hardly changes a weight."""
+"""The factor that makes lr so small that all steps together hardly change a weight."""
 ACCUMULATING_STEPS = 256
-"""Steps after which a compensated sum has changed a tensor, although single steps did not change it."""
+"""After this many steps, a compensated sum has changed a tensor that no single step could change."""
 
 Effects = dict[int, StepEffect]
 
@@ -106,27 +106,27 @@ def _with_settled_rate(effect: StepEffect, values: tuple[torch.Tensor, ...], lr:
     rates = [*dropwhile(lambda rate: rate == 0, rates)]  # some classes move nothing at first
     scale = effect.rate / rates[0]  # not 1 if the steps were amplified
     limit = settled_rate(rates)
-    if limit is None or abs(limit) <= SETTLED * abs(rates[0]):  # in the second case the decay fades out
+    if limit is None or abs(limit) <= SETTLED * abs(rates[0]):  # in the second case the decay ends
         return replace(effect, movement="scheduled")
     return replace(effect, settled_rate=limit * scale)
 
 
 def settled_rate(rates: Sequence[float]) -> float | None:
     """Extrapolate the rates of steps in a row, if they are equal or approach a limit as momentum does; else None."""
-    if all(abs(rate - rates[0]) <= CONSTANT * abs(rates[0]) for rate in rates):
+    if all(abs(rate - rates[0]) <= EQUAL_TOLERANCE * abs(rates[0]) for rate in rates):
         return rates[0]
     size = len(rates) // 4
     means = [fmean(rates[index * size : (index + 1) * size]) for index in range(4)]
     changes = [after - before for before, after in pairwise(means)]
-    last, scatter = rates[-size:], CONSTANT * abs(means[-1]) + 2 * abs(changes[-1])
+    last, scatter = rates[-size:], EQUAL_TOLERANCE * abs(means[-1]) + 2 * abs(changes[-1])
     if max(last) - min(last) > scatter:  # some steps differ from those around them, as in Lookahead
         return None
-    if all(abs(change) <= CONSTANT * abs(means[-1]) for change in changes):
+    if all(abs(change) <= EQUAL_TOLERANCE * abs(means[-1]) for change in changes):
         return means[-1]
     if abs(changes[2]) <= SETTLED * abs(means[-1]) and abs(changes[2]) < abs(changes[1]) / 2 < abs(changes[0]) / 4:
         return means[-1]  # several momenta, or rounding: what is left of the change is small and fades
     ratio = changes[1] / changes[0] if changes[0] else 1.0
-    if 0 <= ratio < SLOWEST and abs(changes[2] - ratio * changes[1]) <= GEOMETRIC * abs(changes[1]):
+    if 0 <= ratio < SLOWEST and abs(changes[2] - ratio * changes[1]) <= GEOMETRIC_TOLERANCE * abs(changes[1]):
         return means[-1] + changes[2] * ratio / (1 - ratio)
     return None
 
@@ -193,7 +193,7 @@ def _changed_by_training(
 def _fraction_by_coefficient(usual: ProbeResult, more: ProbeResult, key: int) -> float | None:
     """Return the fraction of a weight that one more time the coefficient removes; None if elements differ."""
     before, after = (values.double() for values in usual.values[key])
-    return multiple(after - more.values[key][1].double(), before, CHANGED)
+    return multiple(after - more.values[key][1].double(), before, CHANGE_TOLERANCE)
 
 
 def _fractions_by_step(take_steps: Callable[..., ProbeResult]) -> dict[int, float | None]:
@@ -206,7 +206,7 @@ def _fractions_by_step(take_steps: Callable[..., ProbeResult]) -> dict[int, floa
 
 
 def _is_close(fraction: float | None, other: float | None) -> bool:
-    return fraction is not None and other is not None and isclose(fraction, other, rel_tol=CHANGED)
+    return fraction is not None and other is not None and isclose(fraction, other, rel_tol=CHANGE_TOLERANCE)
 
 
 def _later_laws(optimizer: torch.optim.Optimizer, keys: Collection[int]) -> Effects:

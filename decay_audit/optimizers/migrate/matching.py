@@ -74,8 +74,8 @@ def match(
     """Match the parameters of a new optimizer with the saved positions.
 
     Raises:
-        OptimizerError: a position has no name, or two have the same; a parameter is in only one of the optimizers or
-            its state has another shape, and no change says so; a change matches nothing.
+        OptimizerError: a position has no name, or two have the same name; a parameter is in only one of the optimizers,
+            or its state has another shape, and `changes` does not name it; a change matches nothing.
     """
     positions = saved_positions(state, saved_optimizer, changes.renames)
     groups = _names_by_group(new_optimizer, names)
@@ -96,9 +96,9 @@ def match(
     dropped = [name for name in only_saved if _matches(name, changes.drop)]
     _refuse_states_of_no_group(state, saved_optimizer)
     _refuse_unused_patterns(changes, (*without_position, *old_shapes), only_saved, [*positions])
-    _refuse_new([name for name in without_position if name not in initialized], saved_optimizer)
+    _refuse_unsaved([name for name in without_position if name not in initialized], saved_optimizer)
     _refuse_other_shapes({name: shape for name, shape in old_shapes.items() if name not in initialized}, shapes)
-    _refuse_lost([name for name in only_saved if name not in dropped and positions[name].key in keys_with_state])
+    _refuse_left_over([name for name in only_saved if name not in dropped and positions[name].key in keys_with_state])
     return MatchedParameters(
         groups=groups,
         positions={name: positions[name] for name in new_names if name in positions and name not in initialized},
@@ -189,7 +189,7 @@ def _refuse_unused_patterns(
                 )
 
 
-def _refuse_new(names: Sequence[str], saved_optimizer: Optimizer) -> None:
+def _refuse_unsaved(names: Sequence[str], saved_optimizer: Optimizer) -> None:
     if names:
         raise OptimizerError(
             f"{first_few([*names], _MAX_NAMED)} {_are(names)} not in the saved {saved_optimizer.type}",
@@ -208,7 +208,7 @@ def _refuse_other_shapes(old_shapes: Mapping[str, tuple[int, ...]], shapes: Mapp
         )
 
 
-def _refuse_lost(names: Sequence[str]) -> None:
+def _refuse_left_over(names: Sequence[str]) -> None:
     if names:
         raise OptimizerError(
             f"{first_few([*names], _MAX_NAMED)} {_are(names)} in the saved state, and not in the new optimizer",

@@ -154,7 +154,7 @@ def _optimizer_of(
 ) -> int | None:
     """Find the index of a scheduler's optimizer: the only one, the only one with as many groups, or its own index."""
     lengths = {len(state[key]) for key in PER_GROUP & state.keys() if isinstance(state[key], list | tuple)}
-    candidates = [place for place, count in enumerate(group_counts) if lengths <= {count}]
+    candidates = [position for position, count in enumerate(group_counts) if lengths <= {count}]
     if len(group_counts) == 1:
         return 0
     if len(candidates) == 1:

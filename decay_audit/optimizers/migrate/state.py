@@ -37,9 +37,9 @@ def rewrite_state(
 
     Args:
         state: the state dict as it was saved.
-        saved: the saved optimizer as it was read, with the names of its positions.
-        new: the optimizer that is going to load the result.
-        matched: the parameters of the new optimizer, matched with the saved positions.
+        saved_optimizer: the saved optimizer as it was read, with the names of its positions.
+        new_optimizer: the optimizer that is going to load the result.
+        matched_parameters: the parameters of the new optimizer, matched with the saved positions.
         order: the names of the saved parameters, in the order of the model that was trained.
 
     Raises:

@@ -29,7 +29,7 @@ SEMANTICS: dict[DecayForm, Semantics] = {
     "delegated": "unknown",
     "unknown": "unknown",
 }
-"""What a report says of each form."""
+"""What a report calls each form."""
 
 UPDATES: dict[DecayForm, str] = {
     "decoupled": "w <- w - lr * weight_decay * w",
@@ -55,7 +55,7 @@ class ClassFacts(Struct, frozen=True, kw_only=True):
         form_if_on: the form when the switch is on.
         on_by_default: the switch's value where it is missing, as in an old checkpoint.
         own_rate_switches: keys that, when true, turn `decoupled` into `decoupled_own_rate`.
-        note: what the form alone does not say.
+        note: a fact about the class that its form does not express.
     """
 
     form: DecayForm

@@ -15,12 +15,13 @@ from decay_audit.optimizers.table.group_keys import WITHOUT_LR_KEYS
 
 
 class DecaySemantics(Struct, frozen=True, kw_only=True):
-    """What an optimizer's coefficients do.
+    """How an optimizer's coefficients act on the weights.
 
     Attributes:
-        forms: one for each group.
-        semantics: of all groups; unknown if they differ.
-        decoupled_by: the argument that would decouple them, e.g. `decoupled_weight_decay=True`; "" if there is none.
+        forms: the form of decay of each group.
+        semantics: the semantics of all groups; unknown if they differ.
+        adaptive_denominator: whether the step of a group divides the decay by a running magnitude of the gradient.
+        decoupled_by: the argument that would decouple the decay, e.g. `decoupled_weight_decay=True`; "" without one.
     """
 
     forms: tuple[DecayForm, ...]
@@ -42,7 +43,7 @@ def class_facts(class_names: Sequence[str]) -> ClassFacts | None:
 
 
 def decay_form(facts: ClassFacts | None, settings: Mapping[str, object]) -> DecayForm:
-    """Tell the form of decay under a group's hyperparameters and the optimizer's own attributes."""
+    """Return the form of decay with these settings: a group's hyperparameters and the optimizer's own attributes."""
     if facts is None:
         return "unknown"
     is_on = facts.switch and settings.get(facts.switch, facts.on_by_default)
@@ -74,7 +75,7 @@ def decay_semantics(class_names: Sequence[str], groups: Sequence[Mapping[str, ob
 
 
 def declared_rate(form: DecayForm, weight_decay: float, lr: float | None) -> float | None:
-    """Tell the fraction of the weight that a step removes, divided by lr; None if it is not constant or not known.
+    """Return the fraction of the weight that a step removes, divided by lr; None if it is not constant or not known.
 
     Coupled decay has no such rate: momentum and denominators change it from step to step.
     """

@@ -42,14 +42,14 @@ def trace_automatically(model: nn.Module, parameters: int) -> AutomaticTrace:
         return AutomaticTrace(failure=f"{type(error).__name__}: {error}")
     return AutomaticTrace(
         uses=result.uses,
-        made_in_forward=result.made,
+        made_in_forward=result.made_in_forward,
         inputs=_note(result, "traced with "),
         failure=_note(result, "the trace is"),
     )
 
 
 def _sharding(model: nn.Module) -> str:
-    """Say why the forward pass of this model needs other processes; "" if it does not."""
+    """Say how the parameters are sharded, so that the forward pass needs other processes; "" if they are not."""
     for module in model.modules():
         if type(module).__name__ == "FullyShardedDataParallel":
             return "the model is sharded by FullyShardedDataParallel"

@@ -25,7 +25,7 @@ from decay_audit.sources.trace.limits import TraceLimitError
 from decay_audit.sources.trace.tensor_states import MAX_CONSTANT, TensorStates
 
 MAX_UNBOUND = 20_000
-"""The most tensors that one `unbind` may give."""
+"""The most tensors that one `unbind` may return."""
 
 
 def run_operator(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
@@ -256,7 +256,7 @@ def _summed_dimensions(values: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def _consecutive_indices(values: Mapping[str, Any]) -> bool:
-    """Whether the indices of a lookup are known and go up by one: they are positions then."""
+    """Whether the indices of a lookup are known and go up by one; such indices are positions."""
     index = values.get("indices", values.get("index"))
     index = index[0] if isinstance(index, list) and len(index) == 1 else index
     if not isinstance(index, torch.Tensor) or isinstance(index, FakeTensor) or index.device.type != "cpu":

@@ -29,11 +29,11 @@ from decay_audit.text import first_few
 MAX_CORRECTIONS = 3
 """How often the sizes of one candidate are corrected."""
 MAX_SAME_FAILURES = 4
-"""After so many equal failures with one layout, no further candidate of this layout is tried."""
+"""After this many equal failures of one `_layout`, no further candidate of this layout is tried."""
 MAX_NAMES = 5
 """How many names a note lists."""
 MAX_ATTEMPTS = 40
-"""How often one module may fail."""
+"""How many attempts to run one module may fail."""
 
 
 class Trace(Struct, frozen=True, kw_only=True):
@@ -42,13 +42,13 @@ class Trace(Struct, frozen=True, kw_only=True):
     Attributes:
         uses: the uses of each parameter, by its name in torch, in the order of the pass; unused ones have no key.
         complete: whether the pass reached its end; only then is a parameter without uses known to be unused.
-        made: the shapes of trainable parameters that the pass made, by their names in torch.
+        made_in_forward: the shapes of trainable parameters that the pass created, by their names in torch.
         notes: what was assumed and what failed, one sentence each.
     """
 
     uses: Mapping[str, tuple[Use, ...]]
     complete: bool
-    made: Mapping[str, tuple[int, ...]] = {}
+    made_in_forward: Mapping[str, tuple[int, ...]] = {}
     notes: tuple[str, ...] = ()
 
 
@@ -91,7 +91,7 @@ def trace(model: nn.Module, inputs: ExampleInputs, limits: Limits | None = None)
         recorded = f"{len(states.uses)} of {len(parameters)} parameters"
         notes.append(f"the trace is incomplete; it shows the use of {recorded}: {outcome.failure}")
     uses = {name: tuple(parameter_uses) for name, parameter_uses in states.uses.items()}
-    return Trace(uses=uses, complete=outcome.failure is None, made=made, notes=tuple(notes))
+    return Trace(uses=uses, complete=outcome.failure is None, made_in_forward=made, notes=tuple(notes))
 
 
 class _Outcome(Struct, frozen=True, kw_only=True):
@@ -145,7 +145,7 @@ def _run_candidates(model: nn.Module, inputs: ExampleInputs, states: TensorState
 
 
 def _layout(inputs: ExampleInputs) -> tuple[object, ...]:
-    """Return which arguments there are, and how many dimensions and which dtype each has."""
+    """Return the number of dimensions and the dtype of each argument, with its name or position."""
     arguments = (*enumerate(inputs.args), *inputs.kwargs.items())
     return tuple(
         (name, (value.dim(), value.dtype) if isinstance(value, torch.Tensor) else None) for name, value in arguments
@@ -153,7 +153,7 @@ def _layout(inputs: ExampleInputs) -> tuple[object, ...]:
 
 
 def _shapes(inputs: ExampleInputs) -> tuple[object, ...]:
-    """Return the shape and the dtype of each argument."""
+    """Return the shape and the dtype of each argument, with its name or position."""
     arguments = (*enumerate(inputs.args), *inputs.kwargs.items())
     return tuple(
         (name, (tuple(value.shape), value.dtype) if isinstance(value, torch.Tensor) else None)
@@ -198,7 +198,7 @@ def with_uses(inventory: Inventory, trace: Trace) -> Inventory:
         replace(parameter, uses=trace.uses.get(parameter.raw_name, unused)) for parameter in inventory.parameters
     )
     names = [parameter.name for parameter in parameters if parameter.uses == ()]
-    made = late_parameters(inventory, trace.made)
+    made = late_parameters(inventory, trace.made_in_forward)
     notes = [*inventory.notes, *trace.notes]
     if names:
         notes.append(f"the forward pass did not use {first_few(names, MAX_NAMES)}")
@@ -223,7 +223,7 @@ def _fake_inputs(value: Any, states: TensorStates) -> Any:  # noqa: ANN401
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the module inside wrappers that distribute or compile: their forward needs processes or a compiler."""
+    """Return the module inside DataParallel, DistributedDataParallel and torch.compile, which are not traced."""
     while True:
         if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
             model = model.module
@@ -235,7 +235,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def _run(model: nn.Module, inputs: ExampleInputs, states: TensorStates, *, training: bool) -> str | None:
-    """Run one pass; return why it failed, or None."""
+    """Run one forward pass; return the error as text, or None if the pass reached its end."""
     for module in model.modules():
         module.training = training
     args = _fake_inputs(inputs.args, states)

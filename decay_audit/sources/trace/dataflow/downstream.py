@@ -1,4 +1,4 @@
-"""Find later uses of parameters, and what a result keeps of them: factors, differences, products with data.
+"""Find downstream uses of parameters, and which parameters a result is a product or a difference of.
 
 A downstream use is a use of what a parameter made of data: scaled data is normalized or added to a residual, a product
 is added to attention scores or summed, a difference becomes a distance.
@@ -44,7 +44,7 @@ def find_downstream_uses(call: OperatorCall, data: Sequence[Operand]) -> Iterato
 
 
 def factors_of(call: OperatorCall, data: Sequence[Operand]) -> tuple[Factor, ...]:
-    """Return the parameters that this call multiplies data with."""
+    """Return the parameters that this call multiplies elementwise with data."""
     if call.operator != "mul":
         return ()
     return tuple(
@@ -58,7 +58,7 @@ def factors_of(call: OperatorCall, data: Sequence[Operand]) -> tuple[Factor, ...
     )
 
 
-def sums_of_products(call: OperatorCall, data: Sequence[Operand]) -> Iterator[ParameterUse]:
+def summed_factors(call: OperatorCall, data: Sequence[Operand]) -> Iterator[ParameterUse]:
     """Yield a use for each factor that varies along a dimension which this call sums over."""
     for operand in data if call.operator == "sum" else ():
         for factor in operand.provenance.factors if operand.provenance is not None else ():

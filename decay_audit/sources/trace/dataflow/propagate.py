@@ -17,7 +17,7 @@ from decay_audit.sources.trace.dataflow.downstream import (
     is_outer_product,
     measured_differences,
     product_parameters,
-    sums_of_products,
+    summed_factors,
 )
 from decay_audit.sources.trace.dataflow.operators import (
     BATCH_NORMS,
@@ -74,16 +74,16 @@ INPUT_FREE: frozenset[Tag] = frozenset({"input_free"})
 
 
 def propagate(call: OperatorCall) -> Propagation:
-    """Return which parameters met data in a call, and the provenance of its result."""
+    """Return the uses of parameters in a call, and the provenance of its result."""
     if call.operator in SHAPE_ONLY or not any(operand.provenance for operand in call.operands):
         return [], None
-    uses, provenance = _rule(call)(call)
+    uses, provenance = _propagation_for(call)(call)
     if provenance is not None and provenance.is_data and not provenance.value_id:
         provenance = replace(provenance, value_id=call.index)
     return uses, provenance
 
 
-def _rule(call: OperatorCall) -> Callable[[OperatorCall], Propagation]:
+def _propagation_for(call: OperatorCall) -> Callable[[OperatorCall], Propagation]:
     if call.operator in MATRIX_SLOTS:
         return _matrix_product
     if call.operator in LAYER_INPUTS:
@@ -126,7 +126,7 @@ def _matrix_product(call: OperatorCall) -> Propagation:
 
 
 def _is_learned_query(call: OperatorCall, operand: Operand) -> bool:
-    """Whether layers computed the operand from learned tensors, and a product per batch uses it."""
+    """Whether layers computed the operand from learned tensors alone, and the call is a batched matrix product."""
     mixes = any("softmax" in step for _, origin in origins_of(operand) for step in origin.via)  # a learned graph
     return has_tag(operand, "input_free") and call.operator in {"bmm", "baddbmm"} and not mixes
 
@@ -197,7 +197,7 @@ def _elementwise(call: OperatorCall) -> Propagation:
         if derives_from_parameters(operand)
         for use in uses_of(call, [operand], largest, _relevant_tags(operand, largest))
     ]
-    uses += [*find_downstream_uses(call, data), *sums_of_products(call, data), *measured_differences(call, data)]
+    uses += [*find_downstream_uses(call, data), *summed_factors(call, data), *measured_differences(call, data)]
     return uses, _data_provenance(call)
 
 
@@ -238,13 +238,14 @@ def _parameter_arithmetic(call: OperatorCall) -> Propagation:
 
 
 def _step(call: OperatorCall) -> str | None:
-    """Name the step from parameters to a result: whether two of one shape meet, or two that expand each other.
+    """Name the step from parameters to a result, for `Origin.via`.
 
-    None if the call only multiplies by a number.
+    `outer` for an outer product of two parameters, `mul of parameters` and the like for two parameters of one shape,
+    else the name of the operator. None if the call only multiplies by a number.
     """
-    if _is_rank_one(call):
+    if _is_outer_product_of_parameters(call):
         return "outer"
-    if call.operator in {"mul", "div"} and _has_only_numbers_beside(call):
+    if call.operator in {"mul", "div"} and _multiplies_by_number(call):
         return None
     distinct = {origin.parameter for _, origin in origins_of(*call.operands)}
     alike = len({operand.shape for operand in call.operands}) == 1 and all(map(derives_from_parameters, call.operands))
@@ -252,15 +253,15 @@ def _step(call: OperatorCall) -> str | None:
     return f"{call.operator} of parameters" if joins and alike and len(distinct) > 1 else call.operator
 
 
-def _has_only_numbers_beside(call: OperatorCall) -> bool:
-    """Whether a parameter meets nothing but numbers."""
+def _multiplies_by_number(call: OperatorCall) -> bool:
+    """Whether the call has one operand from parameters, and all others have a single element."""
     own = [operand for operand in call.operands if derives_from_parameters(operand)]
     others = [operand for operand in call.operands if not derives_from_parameters(operand)]
     return len(own) == 1 and not any(operand.shape for operand in others)
 
 
-def _is_rank_one(call: OperatorCall) -> bool:
-    """Whether two parameters expand each other: their product is a matrix of rank 1."""
+def _is_outer_product_of_parameters(call: OperatorCall) -> bool:
+    """Whether the call is an outer product of two parameters: each is broadcast along a dimension of the other."""
     if call.operator != "mul" or len(call.operands) != 2 or not all(map(derives_from_parameters, call.operands)):
         return False
     left, right = (operand.shape for operand in call.operands)

@@ -75,15 +75,15 @@ def _first_arguments(model: nn.Module, name: str) -> list[ExampleInputs]:
     elif name in ID_ARGUMENTS:
         ids = [_ids(f"guessed from the name of the argument, `{name}`")]
     dtype = next((parameter.dtype for parameter in model.parameters() if _is_numeric(parameter)), torch.float32)
-    # Layers for complex numbers may take real data: a transform of Fourier makes complex numbers of it.
+    # A model with complex parameters may take real data, which it transforms to complex numbers (a Fourier transform).
     dtypes = (dtype, dtype.to_real()) if dtype.is_complex else (dtype,)
-    of_layer = [_floats(shape, dtype, "the first layer") for shape in _layer_shapes(first)]
+    fitting_layer = [_floats(shape, dtype, "the first layer") for shape in _layer_shapes(first)]
     has_forward = type(model).forward is not nn.Module.forward
     matrix_shapes = _matrix_shapes(model) if has_forward else ()
     shapes = dict.fromkeys(shape for shape in matrix_shapes if shape not in _layer_shapes(first))
-    of_matrix = [_floats(shape, dtype, "the first matrix or vector") for shape in shapes for dtype in dtypes]
-    last = [_ids("as no float input that was tried fits")] if has_forward and not ids else []
-    return [*ids, *of_layer, *of_matrix, *last]
+    fitting_matrix = [_floats(shape, dtype, "the first matrix or vector") for shape in shapes for dtype in dtypes]
+    last_resort = [_ids("as no float input that was tried fits")] if has_forward and not ids else []
+    return [*ids, *fitting_layer, *fitting_matrix, *last_resort]
 
 
 def _is_numeric(tensor: torch.Tensor) -> bool:
@@ -107,7 +107,7 @@ def _layer_shapes(layer: nn.Module | None) -> list[Shape]:
 
 
 def _patched_images(features: int) -> list[Shape]:
-    """Give shapes of images whose square patches have `features` values: a layer may take flattened patches."""
+    """Return shapes of images whose square patches have `features` values: a layer may take flattened patches."""
     for channels in (3, 1):
         side = isqrt(features // channels)
         if side > 1 and channels * side**2 == features:
@@ -116,7 +116,7 @@ def _patched_images(features: int) -> list[Shape]:
 
 
 def _matrix_shapes(model: nn.Module) -> Iterator[Shape]:
-    """Give features, sequences, images and volumes for each size of the first matrix, or of the first vector."""
+    """Yield shapes of features, sequences, images and volumes, for each size of the first matrix or else vector."""
     shapes = [tuple(parameter.shape) for parameter in model.parameters() if parameter.numel() > 1]
     # A vector in several dimensions (1x1x12) shows no size of the input beside its own.
     matrices = [shape for shape in shapes if sum(size > 1 for size in shape) > 1]

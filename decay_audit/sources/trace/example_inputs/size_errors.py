@@ -17,7 +17,7 @@ from decay_audit.text import format_shape
 
 LAST = (-1,)
 ANY: tuple[int, ...] = ()
-"""The message does not say which dimension is wrong: any that has the size, but the first, which is the batch."""
+"""The message does not say which dimension is wrong: every one that has this size is changed, except the batch."""
 HEIGHT_AND_WIDTH = (-2, -1)
 
 
@@ -90,7 +90,10 @@ def corrected(inputs: ExampleInputs, failure: str) -> ExampleInputs | None:
 
 
 def _resized(value: Any, dimensions: tuple[int, ...], actual: int, expected: int) -> Any:  # noqa: ANN401
-    """Resize a float tensor. If a multiple of its last dimension reached the layer, the dimension is scaled."""
+    """Change the size `actual` of these dimensions of a float tensor to `expected`; return other values as they are.
+
+    If the layer got a multiple of the last dimension, because an earlier layer joined dimensions, the size is scaled.
+    """
     if not isinstance(value, torch.Tensor) or not value.dtype.is_floating_point or actual == 0:
         return value
     shape = list(value.shape)
@@ -100,7 +103,7 @@ def _resized(value: Any, dimensions: tuple[int, ...], actual: int, expected: int
         if -dimension > len(shape):
             return value
         size = shape[dimension]
-        # a layer before may have joined or split the last dimension
+        # an earlier layer may have joined the last dimension with others
         folded = dimensions == LAST and actual % size == 0 and expected * size % actual == 0
         if size != actual and not folded:
             return value
