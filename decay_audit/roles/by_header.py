@@ -22,7 +22,7 @@ _MULTIHEAD = frozenset({"in_proj_weight", "in_proj_bias", "q_proj_weight", "k_pr
 
 def evidence(tensor: TensorContext) -> tuple[Evidence, ...]:
     """Return the probable role of a tensor with this shape and these siblings; () if they do not show it."""
-    if tensor.magnitude:
+    if tensor.is_magnitude:
         return _evidence(tensor, "magnitude of a weight normalization", "scale", "other")
     if tensor.leaf.startswith(_RECURRENT) and (tensor.leaf.startswith("bias") or tensor.squeezed_ndim > 1):
         role: Role = "bias" if tensor.leaf.startswith("bias") else "recurrent_weight"
@@ -31,7 +31,7 @@ def evidence(tensor: TensorContext) -> tuple[Evidence, ...]:
         role = "bias" if tensor.leaf.endswith("bias") else "linear_weight"
         return _evidence(tensor, f"called {tensor.leaf}", role, "attention")
     if tensor.leaf not in PLAIN:
-        return _named_leaf(tensor)
+        return _leaf_with_general_name(tensor)
     return _bias(tensor) if tensor.leaf == "bias" else _weight(tensor)
 
 
@@ -43,20 +43,20 @@ def _evidence(
 
 
 def _norm_layer(tensor: TensorContext, without_class: Layer = "layer_norm") -> Layer:
-    """Return the kind of norm. Without a class or a telling name, it is the most common kind."""
+    """Return the kind of norm. If no class is known and no name tells it, it is `without_class`."""
     return norm_layer(tensor, "other_norm" if tensor.types else without_class)
 
 
-def _named_leaf(tensor: TensorContext) -> tuple[Evidence, ...]:
+def _leaf_with_general_name(tensor: TensorContext) -> tuple[Evidence, ...]:
     general = first_meaning(GENERAL_LEAVES, tensor.leaf, tensor.squeezed_ndim)
     if general is None:
-        return _unnamed(tensor)
+        return _leaf_without_meaning(tensor)
     layer = linear_layer(tensor) if general.layer == "linear" else general.layer
     confidence: Confidence = "guess" if is_uncertain_gamma(tensor) else general.confidence
     return _evidence(tensor, f"{tensor.leaf}: {general.meaning}", general.role, layer, confidence)
 
 
-def _unnamed(tensor: TensorContext) -> tuple[Evidence, ...]:
+def _leaf_without_meaning(tensor: TensorContext) -> tuple[Evidence, ...]:
     if tensor.numel == 1 and not tensor.lazy:
         return _evidence(tensor, "one element", "scale", "other", "guess")
     if not tensor.types and tensor.squeezed_ndim == 1 and stem(tensor.leaf) == "g" and len(tensor.tensors) == 1:
@@ -96,12 +96,12 @@ def _weight(tensor: TensorContext) -> tuple[Evidence, ...]:
 
 
 def _affine_confidence(tensor: TensorContext) -> Confidence:
-    """Return how certain a norm is, if weight and bias have one shape: two matrices may scale elementwise."""
+    """Return the confidence that weight and bias of one shape are a norm's: two matrices may be something else."""
     return "likely" if tensor.squeezed_ndim <= 1 or NORM_MODULE.has(tensor.module_name) else "guess"
 
 
 def _is_in_embedding(tensor: TensorContext) -> bool:
-    """Whether the module is called an embedding, so that its matrix is a table."""
+    """Whether the module has the name or the class of an embedding, so that its matrix is a table."""
     if LINEAR_CLASS.has(tensor.class_name):
         return False
     above = tensor.path[1] if len(tensor.path) > 1 else ""

@@ -98,7 +98,7 @@ def _quantized(tensor: TensorContext) -> Evidence | None:
 
 
 def _activation(tensor: TensorContext) -> Evidence | None:
-    """Read a slope of an activation. A gain and a shift of one shape are an affine, whatever the class is called."""
+    """Read a slope of an activation. A gain and a shift of one shape are a norm's, whatever the class is called."""
     if tensor.leaf == "bias" or tensor.squeezed_ndim > 1 or _in_affine_pair(tensor, _PAIRS_IN_ACTIVATION):
         return None
     in_norm = NORM_CLASS.has(tensor.class_name) or (not tensor.types and NORM_MODULE.has(tensor.module_name))
@@ -113,16 +113,16 @@ def _activation(tensor: TensorContext) -> Evidence | None:
 
 def _in_affine_pair(tensor: TensorContext, pairs: frozenset[frozenset[str]]) -> bool:
     """Whether the tensor and a sibling of the same shape, with more than one element, have the names of a pair."""
-    own = stem(tensor.leaf)
-    of_own = [pair for pair in pairs if own in pair]
-    if not of_own or tensor.numel < 2:
+    own_stem = stem(tensor.leaf)
+    possible_pairs = [pair for pair in pairs if own_stem in pair]
+    if not possible_pairs or tensor.numel < 2:
         return False
     same_shape = {stem(name) for name, shape in tensor.tensors.items() if shape == tensor.shape}
-    return any(pair <= same_shape for pair in of_own)
+    return any(pair <= same_shape for pair in possible_pairs)
 
 
 def _norm(tensor: TensorContext) -> Evidence | None:
-    """Read an affine: by its class, by its module's name if there is no class, or because gain and shift are a pair."""
+    """Read a gain or a shift of a norm: by its class, by its module's name without a class, or as half of a pair."""
     if _mixes_channels(tensor):
         return _likely("a gain that mixes channels, beside its shift", "norm_weight", norm_layer(tensor))
     detail = _norm_reason(tensor) if _has_affine_shape(tensor) else None
@@ -132,8 +132,8 @@ def _norm(tensor: TensorContext) -> Evidence | None:
         return _likely(f"{detail}; threshold tau", "activation", norm_layer(tensor))
     half = affine_half(tensor) if NORM_CLASS.has(tensor.class_name) else None
     # In a checkpoint, `a` and `b` may also be the slope and the shift of an activation.
-    short = detail == _PAIR and tensor.leaf in {"a", "b", "g"} and "gamma" not in tensor.tensors
-    confidence: Confidence = "guess" if short and not tensor.types else "likely"
+    is_one_letter = detail == _PAIR and tensor.leaf in {"a", "b", "g"} and "gamma" not in tensor.tensors
+    confidence: Confidence = "guess" if is_one_letter and not tensor.types else "likely"
     if NORM_SHIFT.has(tensor.leaf) or half == "shift":
         return _of_norm(tensor, f"{detail}, named as a shift", "norm_bias", confidence)
     if NORM_GAIN.has(tensor.leaf) or half == "gain":
@@ -149,8 +149,8 @@ def _norm_reason(tensor: TensorContext) -> str | None:
     """Say why the module is a norm; None if it is not."""
     if NORM_CLASS.has(tensor.class_name) or (AFFINE_CLASS.has(tensor.class_name) and tensor.numel > 1):
         return f"class {tensor.class_name}"
-    several = tensor.numel > 1 or tensor.tensors.keys() >= PLAIN
-    if not tensor.types and several and NORM_MODULE.has(tensor.module_name):
+    may_be_norm = tensor.numel > 1 or tensor.tensors.keys() >= PLAIN
+    if not tensor.types and may_be_norm and NORM_MODULE.has(tensor.module_name):
         return f"module {tensor.module_name}"
     is_split = len(tensor.tensors.get("v", ())) > len(tensor.shape)  # length, direction and bias: weight normalization
     if _in_affine_pair(tensor, GAIN_AND_SHIFT) and not BLOCK_CLASS.has(tensor.class_name) and not is_split:
@@ -202,8 +202,8 @@ def _state_space(tensor: TensorContext) -> Evidence | None:
 def _time_mixing_reason(tensor: TensorContext) -> str | None:
     if TOKEN_SHIFT.has(tensor.leaf):
         return "of a token shift" if tensor.squeezed_ndim <= 1 else None
-    beside = TIME_MIX.has(tensor.leaf) and any(map(TOKEN_SHIFT.has, tensor.tensors))
-    return "beside a token shift" if beside else None
+    is_beside_shift = TIME_MIX.has(tensor.leaf) and any(map(TOKEN_SHIFT.has, tensor.tensors))
+    return "beside a token shift" if is_beside_shift else None
 
 
 def _state_space_reason(tensor: TensorContext) -> str | None:
@@ -211,8 +211,8 @@ def _state_space_reason(tensor: TensorContext) -> str | None:
     if not is_system and not discretizes:
         return None
     others = tensor.tensors.keys() - {tensor.leaf}
-    known = next((name for name in others if DISCRETIZATION.has(name)), None)
-    if known is not None and (is_system or any(map(SYSTEM.has, others))):
+    has_discretization = any(map(DISCRETIZATION.has, others))
+    if has_discretization and (is_system or any(map(SYSTEM.has, others))):
         return "of a state space, by the eigenvalues or step sizes beside it"
     if STATE_SPACE_CLASS.has(tensor.class_name):
         return f"in class {tensor.class_name}"

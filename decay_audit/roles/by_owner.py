@@ -67,7 +67,7 @@ def evidence(tensor: TensorContext) -> tuple[Evidence, ...]:
         return ()
     public = next((name for name in tensor.types if _PUBLIC.fullmatch(name)), torch_class)
     detail = public if tensor.types[0] == public else f"{tensor.types[0]}, a {public}"
-    if tensor.magnitude:
+    if tensor.is_magnitude:
         role, detail = "scale", f"{detail}; magnitude of its weight normalization"
     if not tensor.dtype.startswith(("float", "bfloat", "complex")):
         detail = f"{detail}; packed as {tensor.dtype}, which no optimizer trains"

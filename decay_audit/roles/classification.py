@@ -21,6 +21,7 @@ _DIGITS = "0123456789"
 _UNKNOWN = "?"
 """Stands for every word that no reader knows."""
 Answer = tuple[Role, Layer, Confidence, tuple[Evidence, ...]]
+"""The fields of a Classified, without its parameter."""
 
 FINER: Mapping[Role, frozenset[Role]] = {
     "embedding": frozenset({"position_embedding", "relative_position_bias", "token", "adapter_weight"}),
@@ -44,11 +45,12 @@ SAME_ACTION: tuple[frozenset[Role], ...] = (
     frozenset({"bias", "norm_bias", "position_embedding", "relative_position_bias", "token", "state_space"}),
     frozenset({"scale", "layer_scale", "norm_weight", "activation", "state_space", "adapter_weight"}),
 )
-"""Roles that act alike on data: as a factor of a product, as a table, as a summand, as a gain."""
+"""Sets of roles that act alike on data: as a factor of a product, as a table, as a summand, as a gain."""
 
 _NAMES_THAT_STAY: frozenset[Role] = frozenset(
     {"token", "position_embedding", "relative_position_bias", "adapter_weight", "state_space"}
 )
+"""Roles that a name keeps although uses contradict it; see `_use_instead_of_name`."""
 _NORM_ROLES: frozenset[Role] = frozenset({"norm_weight", "norm_bias"})
 _GAINS_AND_SUMMANDS: frozenset[Role] = _NORM_ROLES | {"bias", "scale", "layer_scale"}
 
@@ -143,7 +145,7 @@ def _numbering() -> Callable[[Owner], int]:
             without_number.append(parent)
         number = -1 if parent is None else numbers[parent]
         for module in reversed(without_number):
-            # Of a name only the part below the parent counts, without the digits at the end.
+            # The name counts only from the parent on, without the digits at its end.
             above, types = module.parent, module.types
             name = module.name.translate(NO_DIGITS) if above is None else module.name[len(above.name) :].rstrip(_DIGITS)
             if not types and name.strip(".") and has_plain_names(module):

@@ -14,7 +14,7 @@ from decay_audit.model.parameters import BASE_LAYER, Owner, Parameter
 from decay_audit.roles.conventions.convention import NO_DIGITS
 
 _PARAMETER_LISTS = frozenset({"torch.nn.ParameterList", "torch.nn.ParameterDict"})
-_NUMBER_IN_NUMBER = re.compile(r"\.\d+\.\d+$")
+_ITEM_OF_NESTED_LIST = re.compile(r"\.\d+\.\d+$")
 _WRAPPED = frozenset({BASE_LAYER, "original_module"})  # what a wrapper calls the module that it wraps
 _ADAPTER_BASE = ".BaseTunerLayer"  # of peft: each of its kinds of adapters derives from it
 _MAX_COMPARED = 64
@@ -30,8 +30,8 @@ class TensorContext(Struct, frozen=True, kw_only=True):
     Attributes:
         leaf: the tensor's name, e.g. `weight` also for `weight_orig` and `parametrizations.weight.original`.
         nested: whether its module is an item of a list in a list, e.g. `stages.0.1`.
-        in_adapter: whether it belongs to an adapter, and not to the layer that the adapter wraps.
-        magnitude: whether it is the magnitude that weight normalization separates from the weight.
+        in_adapter: whether the tensor belongs to an adapter, and not to the layer that the adapter wraps.
+        is_magnitude: whether it is the magnitude that weight normalization separates from the weight.
         types: qualified class names of the module that the tensor belongs to; empty if the source cannot know.
         path: the words of that module's dotted name, nearest first.
         classes: simple class names of that module and of those above it, nearest first, without containers and root.
@@ -45,7 +45,7 @@ class TensorContext(Struct, frozen=True, kw_only=True):
     lazy: bool = False
     nested: bool = False
     in_adapter: bool = False
-    magnitude: bool = False
+    is_magnitude: bool = False
     types: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
@@ -109,8 +109,8 @@ def sibling_finder() -> Callable[[Owner, str], Mapping[str, tuple[int, ...]]]:
             names = tuple(owner.tensors)
             names_of[owner] = listed = (names, {name: index for index, name in enumerate(names)})
         names, index_of = listed
-        at = index_of.get(leaf, 0)
-        return NearSiblings(owner.tensors, names[max(0, at - _NEIGHBOURS) : at + _NEIGHBOURS + 1])
+        index = index_of.get(leaf, 0)
+        return NearSiblings(owner.tensors, names[max(0, index - _NEIGHBOURS) : index + _NEIGHBOURS + 1])
 
     return siblings
 
@@ -129,7 +129,7 @@ def tensor_context(
         shape=parameter.shape,
         dtype=parameter.dtype,
         lazy=parameter.lazy,
-        nested=_NUMBER_IN_NUMBER.search(owner.name) is not None,
+        nested=_ITEM_OF_NESTED_LIST.search(owner.name) is not None,
         in_adapter=_in_adapter(owner),
         types=owner.types,
         path=path_words(owner.name),
@@ -178,7 +178,7 @@ def _resolve_parametrization(tensor: TensorContext, owner: Owner) -> TensorConte
     return replace(
         tensor,
         leaf=leaf,
-        magnitude=_is_magnitude(tensor.shape, others),
+        is_magnitude=_is_magnitude(tensor.shape, others),
         types=module.types if module else (),
         path=tensor.path[2:],
         classes=_class_names(module) if module else (),
@@ -219,7 +219,7 @@ def _resolve_suffix(tensor: TensorContext) -> TensorContext:
     leaf, kind = match.groups()
     if kind != "orig" and not _is_split_weight(tensor.tensors, leaf):
         return tensor
-    return replace(tensor, leaf=leaf, magnitude=kind == "g", tensors={**tensor.tensors, leaf: tensor.shape})
+    return replace(tensor, leaf=leaf, is_magnitude=kind == "g", tensors={**tensor.tensors, leaf: tensor.shape})
 
 
 def _is_split_weight(tensors: Mapping[str, tuple[int, ...]], leaf: str) -> bool:

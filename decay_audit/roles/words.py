@@ -29,7 +29,7 @@ Role = Literal[
     "adapter_weight",
     "unclassified",
 ]
-"""What a parameter is for."""
+"""What a parameter does in the model; `MEANINGS` says it in words."""
 Layer = Literal[
     "conv",
     "depthwise_conv",
@@ -50,6 +50,7 @@ Layer = Literal[
 EvidenceKind = Literal["usage", "owner", "pattern", "header"]
 """Where evidence comes from: a traced pass, the owner's class, a pattern of names, or the header of a file."""
 Confidence = Literal["certain", "likely", "guess"]
+"""How reliable a role is. Evidence from names and shapes alone is never certain."""
 
 ROLES: tuple[Role, ...] = get_args(Role)
 LAYERS: tuple[Layer, ...] = get_args(Layer)
@@ -76,6 +77,25 @@ NOUNS: dict[Role, tuple[str, str]] = {
 }
 """The noun for a parameter of each role, in the singular and the plural."""
 
+MEANINGS: dict[Role, str] = {
+    "conv_weight": "the kernel of a convolution",
+    "linear_weight": "the matrix of a linear layer, of an attention projection, or a stack of such matrices (experts)",
+    "recurrent_weight": "a matrix of an RNN, LSTM or GRU",
+    "embedding": "a table whose rows are looked up, such as word embeddings",
+    "position_embedding": "a table or tensor with a vector for each position",
+    "relative_position_bias": "a table of offsets that are added to attention scores, by relative position",
+    "token": "a learned vector that is used like an input: a class token, mask, query, register or prompt",
+    "bias": "a bias of a layer that is not a norm",
+    "norm_weight": "the gain of a norm layer (its `weight` or gamma)",
+    "norm_bias": "the shift of a norm layer (its `bias` or beta)",
+    "layer_scale": "a gain for each channel on a residual branch",
+    "scale": "any other gain: a temperature, a logit scale, a gain for each head",
+    "activation": "a parameter of an activation, such as the slope of PReLU",
+    "state_space": "a tensor of a state space or of time mixing, such as A_log, D or dt_bias",
+    "adapter_weight": "a matrix of an adapter, such as LoRA",
+    "unclassified": "no class, name or use tells what it does",
+}
+"""What a parameter of each role does in the model."""
 FAMILIES: dict[str, tuple[Role, ...]] = {
     "weight": ("conv_weight", "linear_weight", "recurrent_weight"),
     "norm": ("norm_weight", "norm_bias"),
@@ -110,7 +130,7 @@ def read_roles(text: str) -> tuple[Role, ...]:
 
 
 def _spellings() -> dict[str, tuple[Role, ...]]:
-    """Each accepted spelling with its roles; a family comes before the role of the same name."""
+    """Map each accepted spelling to its roles. `embedding` is a role and a family; it is read as the family."""
     singles = {word: (role,) for role in ROLES for word in (label(role), *NOUNS[role])}
     families = {word: roles for family, roles in FAMILIES.items() for word in (family, f"{family}s")}
     return singles | families

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from decay_audit import rulesets
-from decay_audit.roles.words import FAMILIES, LAYERS, ROLES
+from decay_audit.roles.words import FAMILIES, LAYERS, MEANINGS, ROLES
 from decay_audit.rulesets.yaml import examples
 from tests.docs.pages import DOCS, assert_page_is, table
 
@@ -66,6 +66,24 @@ tensors. A rule that needs them is not applied then, and `check` reports it (DA3
 
 The parameters are written as entries of `examples`.
 
+"""
+DECLARED = """
+### The forms of `declared_no_decay`
+
+A declaration is what a method of the model, or of a module in it, returns. It is compared with the part of the name
+below that module. A list of forms holds if one of them holds.
+
+| form | reads | holds if |
+| --- | --- | --- |
+| `exact` | `no_weight_decay()` | a name in it is the whole name of the parameter |
+| `glob` | `no_weight_decay()` | a name in it, read as a glob, matches the whole name |
+| `substring` | `no_weight_decay()` | a name in it is a part of the name |
+| `keywords` | `no_weight_decay_keywords()` | a keyword is a part of the name |
+| `keyword_suffixes` | `no_weight_decay_keywords()` | the name ends with a keyword, which may be a glob |
+| `patterns` | `no_weight_decay_patterns()` | a pattern, read as a glob, matches the whole name |
+| `submodules` | | nothing by itself: with it, the other forms also read the declarations of submodules |
+| `any` | all methods, and the tensor's attribute `_no_weight_decay` | `glob`, `keywords` or `patterns` holds, for the \
+model or a submodule, or the attribute is true |
 """
 PARTS = {
     "File": "The file",
@@ -176,14 +194,16 @@ def conditions(keys: dict[str, dict[str, str]]) -> str:
         + table(["`when`", "holds where"], rows)
         + UNKNOWN
         + table(["`when`", "holds for", "does not hold for"], shown)
-        + "\n### Words\n\n"
-        + f"Roles: {words(ROLES)}.\n\nFamilies of roles, for `--role` on the command line: {words(FAMILIES)}.\n\n"
-        + f"Layers: {words(LAYERS)}.\n"
+        + DECLARED
+        + "\n### Roles\n\n"
+        + table(["role", "what the parameter does"], [(f"`{role}`", MEANINGS[role]) for role in ROLES])
+        + "\nFamilies of roles, for `--role` on the command line:\n\n"
+        + table(["family", "roles"], [(f"`{family}`", words(roles)) for family, roles in FAMILIES.items()])
+        + f"\n### Layers\n\n{words(LAYERS)}.\n"
     )
 
 
-def words(names: object) -> str:
-    assert isinstance(names, tuple | dict)
+def words(names: tuple[str, ...]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 

@@ -30,13 +30,13 @@ from decay_audit.roles.by_usage.use_shapes import (
     MATRIX_PRODUCTS,
     POSITIVE,
     WITH_PARAMETER,
+    count_wide_dimensions,
     is_own_length,
-    wide_dimensions,
 )
 from decay_audit.roles.words import CONFIDENCES, ROLES, Confidence, Evidence, Role
 
 _JOINS = frozenset({"cat", "stack"})
-"""Operators that make one tensor of several."""
+"""Operators that join several tensors into one."""
 MATRICES: frozenset[Role] = frozenset({"conv_weight", "linear_weight", "recurrent_weight", "embedding"})
 """Roles of tensors that are used as matrices."""
 
@@ -84,7 +84,7 @@ def _lower_if_derived(confidence: Confidence, use: Use, parameter: Parameter) ->
 
 
 def _lower_if_contradicted(strongest: dict[Role, Evidence]) -> dict[Role, Evidence]:
-    """Lower the confidence of certain roles that contradict each other. Matrices agree: a table may be tied."""
+    """Lower the confidence of certain roles that contradict each other. MATRICES agree: a table may be a tied head."""
     certain = {role for role, item in strongest.items() if item.confidence == "certain"}
     if len(certain - MATRICES) + bool(certain & MATRICES) < 2:
         return strongest
@@ -105,7 +105,7 @@ def _is_of_generated_weight(use: Use, uses: Sequence[Use]) -> bool:
 
 
 def _doubtful_roles(uses: Sequence[Use]) -> frozenset[Role]:
-    """Return the roles that are only guesses because of the other uses of the parameter."""
+    """Return the roles that become guesses because of other uses of the parameter."""
     joins_scores = any(use.slot == "scores" for use in uses)
     makes_kernel = any(use.slot == "mixed" for use in uses)
     learned_input = any("learned input" in use.tags for use in uses)

@@ -9,6 +9,7 @@ from decay_audit.roles.by_usage.use_shapes import (
     POSITIVE,
     WITH_PARAMETER,
     compares_rows,
+    count_wide_dimensions,
     is_bias_of_stack,
     is_feature_vector,
     is_on_inverse,
@@ -19,12 +20,11 @@ from decay_audit.roles.by_usage.use_shapes import (
     only_scales,
     varies_by_position,
     varies_over_scores,
-    wide_dimensions,
 )
 from decay_audit.roles.words import Confidence, Layer, Role
 
 UseMeaning = tuple[Role, Layer, Confidence]
-"""The role and the layer that one use supports, and with which confidence."""
+"""The role and the layer that one use supports, and the confidence in them."""
 
 _NORM_LAYERS: dict[str, Layer] = {
     "native_layer_norm": "layer_norm",
@@ -61,7 +61,7 @@ def meaning_of(use: Use, parameter: Parameter) -> UseMeaning | None:
     if use.slot == "summed":
         return _sum_of_products(use, parameter)
     if "learned input" in use.tags or use.slot in {"query", "key", "value"}:
-        return _learned_input(use, parameter, "guess" if wide_dimensions(parameter.shape) > 2 else "likely")
+        return _learned_input(use, parameter, "guess" if count_wide_dimensions(parameter.shape) > 2 else "likely")
     read = next((read for operators, read in _READERS if use.operator in operators), _pointwise)
     return read(use, parameter)
 
@@ -95,12 +95,12 @@ def _norm(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001
 
 def _matrix_product(use: Use, parameter: Parameter) -> UseMeaning | None:
     if use.operator in {"addmm", "addmv", "baddbmm", "addbmm"} and use.slot == "self":
-        return _summand(use, parameter) if wide_dimensions(parameter.shape) > 1 else ("bias", "linear", "certain")
+        return _summand(use, parameter) if count_wide_dimensions(parameter.shape) > 1 else ("bias", "linear", "certain")
     if "mask" in use.tags or ("softmax" in use.tags and compares_rows(use, parameter)):
         return "embedding", "embedding", "likely"  # a product with zeros and ones picks rows; a memory is averaged
     if only_scales(use, parameter):
         return "scale", "linear", "likely"
-    picks_rows = {"embedding", "index"} & set(use.via) and wide_dimensions(parameter.shape) < 3
+    picks_rows = {"embedding", "index"} & set(use.via) and count_wide_dimensions(parameter.shape) < 3
     table = "torch.nn.Embedding" in parameter.owner.types or picks_rows
     constant = "constant" in use.tags and use.operator != "addmm"
     if table or constant or "probabilities" in use.tags or is_repeated_for_batch(use, parameter):
@@ -119,7 +119,7 @@ def _lookup(use: Use, parameter: Parameter) -> UseMeaning | None:
     if "positions" in use.tags:
         return "position_embedding", "embedding", "likely"
     # Indexing by data picks words from a table, but also one expert's bias or matrix from a stack.
-    if "embedding" not in use.operator and max(map(wide_dimensions, (parameter.shape, use.shape))) > 2:
+    if "embedding" not in use.operator and max(map(count_wide_dimensions, (parameter.shape, use.shape))) > 2:
         return "linear_weight", "linear", "guess"
     if "embedding" in use.operator:
         return "embedding", "embedding", "certain"
@@ -132,7 +132,7 @@ def _attention(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: AR
 
 def _distance(use: Use, parameter: Parameter) -> UseMeaning | None:
     """Read the centres to which distances are measured, or what scales them or the data."""
-    if wide_dimensions(parameter.shape) < 2:
+    if count_wide_dimensions(parameter.shape) < 2:
         return ("scale", "other", "guess") if only_scales(use, parameter) else None
     return "embedding", "embedding", "likely"
 
@@ -151,21 +151,26 @@ def _placement(use: Use, parameter: Parameter) -> UseMeaning | None:
 
 
 def _gain(use: Use, parameter: Parameter) -> UseMeaning | None:
-    gate = bool({"sigmoid", "tanh", "softplus", "softmax", "_softmax"} & set(use.via))
+    is_gate = bool({"sigmoid", "tanh", "softplus", "softmax", "_softmax"} & set(use.via))
     on_normalized = use.slot == "normalized" or "normalized" in use.tags or is_on_inverse(use)
-    wide = wide_dimensions(parameter.shape)
-    if {"exp", "neg"} <= set(use.via) and use.via.index("exp") < use.via.index("neg") and wide:
+    wide_count = count_wide_dimensions(parameter.shape)
+    if {"exp", "neg"} <= set(use.via) and use.via.index("exp") < use.via.index("neg") and wide_count:
         return "state_space", "other", "likely"
-    if on_normalized and not gate and prod(use.shape) > 1 and (wide == 1 or (wide and not is_outer_product(use))):
-        return "norm_weight", "other_norm", "likely" if wide == 1 else "guess"
-    if wide == 0 or prod(use.shape) == 1 or ("scores" in use.tags and not is_feature_vector(use)):
+    if (
+        on_normalized
+        and not is_gate
+        and prod(use.shape) > 1
+        and (wide_count == 1 or (wide_count and not is_outer_product(use)))
+    ):
+        return "norm_weight", "other_norm", "likely" if wide_count == 1 else "guess"
+    if wide_count == 0 or prod(use.shape) == 1 or ("scores" in use.tags and not is_feature_vector(use)):
         return "scale", "other", "likely"
     divides = (use.operator, use.slot) == ("div", "other")
     if is_outer_product(use) and not divides:
-        if "mask" in use.tags or wide > 1:
+        if "mask" in use.tags or wide_count > 1:
             return "token", "other", "likely" if "mask" in use.tags else "guess"
         return "linear_weight", "linear", "guess"  # a layer with one input
-    return ("scale", "other", "guess") if wide == 1 or divides or POSITIVE & set(use.via) else None
+    return ("scale", "other", "guess") if wide_count == 1 or divides or POSITIVE & set(use.via) else None
 
 
 def _sum_of_products(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001
@@ -176,25 +181,25 @@ def _sum_of_products(use: Use, parameter: Parameter) -> UseMeaning | None:  # no
 
 
 def _summand(use: Use, parameter: Parameter) -> UseMeaning | None:
-    wide = min(wide_dimensions(parameter.shape), wide_dimensions(use.shape))  # what met data may be a slice
+    wide_count = min(count_wide_dimensions(parameter.shape), count_wide_dimensions(use.shape))  # data may meet a slice
     if use.slot == "residual":
-        return "layer_scale", "other", "likely" if wide == 1 else "guess"
+        return "layer_scale", "other", "likely" if wide_count == 1 else "guess"
     if use.slot == "scores":  # its product was added: a table of offsets, or a layer that computes a bias for pairs
         return "relative_position_bias", "attention", "guess"
-    if "scores" in use.tags and wide and (is_feature_vector(use) or varies_over_scores(use)):
+    if "scores" in use.tags and wide_count and (is_feature_vector(use) or varies_over_scores(use)):
         return "relative_position_bias", "attention", "guess" if is_feature_vector(use) else "likely"
-    if wide == 1 and ({"normalized", "scaled"} & set(use.tags) or is_on_inverse(use)):
+    if wide_count == 1 and ({"normalized", "scaled"} & set(use.tags) or is_on_inverse(use)):
         return "norm_bias", "other_norm", "likely"
     if only_scales(use, parameter):
         return "scale", "other", "guess"  # it scales something else that is added
-    return _plain_summand(use, parameter, wide)
+    return _plain_summand(use, parameter, wide_count)
 
 
-def _plain_summand(use: Use, parameter: Parameter, wide: int) -> UseMeaning:
+def _plain_summand(use: Use, parameter: Parameter, wide_count: int) -> UseMeaning:
     """Read what is added to features without tags: a bias if it is a vector for each row, else a table of positions."""
     if is_one_for_all_rows(use) or "after its factor" in use.tags or is_bias_of_stack(use, parameter):
         return "bias", "other", "likely"
-    if wide <= 1:
+    if wide_count <= 1:
         return "bias", "other", "likely" if "product" in use.tags and use.operator == "add" else "guess"
     # After a norm's gain it may be the norm's shift, per head. Rows that all meet one row of data are no positions, and
     # neither is what is added to a distance.
@@ -209,7 +214,7 @@ def _pointwise(use: Use, parameter: Parameter) -> UseMeaning | None:
         return _placement(use, parameter)
     if use.operator in {"mul", "div"} or (use.operator.startswith("addc") and use.slot.startswith("tensor")):
         return _gain(use, parameter)
-    if use.operator in {"sub", "rsub"} and min(map(wide_dimensions, (parameter.shape, use.shape))) > 1:
+    if use.operator in {"sub", "rsub"} and min(map(count_wide_dimensions, (parameter.shape, use.shape))) > 1:
         return ("bias", "other", "guess") if is_outer_product(use) else None  # else a table of offsets
     if use.operator in {"add", "sub", "rsub", "addcmul", "addcdiv"}:
         return _distance(use, parameter) if is_own_length(use) else _summand(use, parameter)

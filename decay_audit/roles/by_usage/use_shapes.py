@@ -18,7 +18,7 @@ WITH_PARAMETER = frozenset({"mul of parameters", "div of parameters", "add of pa
 """Steps in which two parameters of one shape become one tensor."""
 
 
-def wide_dimensions(shape: tuple[int, ...]) -> int:
+def count_wide_dimensions(shape: tuple[int, ...]) -> int:
     """Count the dimensions with more than one element."""
     return sum(size > 1 for size in shape)
 
@@ -53,23 +53,23 @@ def compares_rows(use: Use, parameter: Parameter) -> bool:
 
 
 def is_on_inverse(use: Use) -> bool:
-    """Whether a norm applies its gain to the reciprocal of a statistic first, or its shift to what that gain gave."""
+    """Whether the data is the reciprocal of a statistic, or its product with a gain: some norms scale that first."""
     return "statistic" in use.tags and ("inverse" in use.tags or (use.operator == "div" and use.slot == "self"))
 
 
 def is_feature_vector(use: Use) -> bool:
     """Whether the parameter varies along the last dimension only: over features, not over heads or positions."""
-    return wide_dimensions(use.shape) == 1 and use.shape[-1] > 1
+    return count_wide_dimensions(use.shape) == 1 and use.shape[-1] > 1
 
 
 def varies_over_scores(use: Use) -> bool:
     """Whether the parameter varies over both dimensions of the scores, or over the heads in front of them."""
     heads, scores = use.shape[:-2], use.shape[-2:]
-    return wide_dimensions(heads) > 0 or wide_dimensions(scores) > 1
+    return count_wide_dimensions(heads) > 0 or count_wide_dimensions(scores) > 1
 
 
 def is_one_for_all_rows(use: Use) -> bool:
-    """Whether each of a batch of matrix products got one vector, which is added to all of its rows."""
+    """Whether the parameter has one vector for each matrix product of a batch, which is added to all rows of it."""
     product = "product" in use.tags or use.operator in {"addmm", "baddbmm", "addbmm"}
     if not product or len(use.shape) < 3 or len(use.data_shape) < 2:
         return False
@@ -77,10 +77,10 @@ def is_one_for_all_rows(use: Use) -> bool:
 
 
 def is_bias_of_stack(use: Use, parameter: Parameter) -> bool:
-    """Whether a product with a sibling, a stack of matrices, has one number of this parameter for each output."""
-    if "product" not in use.tags or wide_dimensions(parameter.shape) < 2:
+    """Whether the parameter has one number for each output of a sibling that is a stack of matrices."""
+    if "product" not in use.tags or count_wide_dimensions(parameter.shape) < 2:
         return False
-    stacks = (shape for shape in parameter.owner.tensors.values() if wide_dimensions(shape) > 2)
+    stacks = (shape for shape in parameter.owner.tensors.values() if count_wide_dimensions(shape) > 2)
     own = tuple(size for size in parameter.shape if size > 1)
     return any(
         own == tuple(size for place, size in enumerate(shape) if size > 1 and place != left_out)

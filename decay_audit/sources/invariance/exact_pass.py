@@ -23,31 +23,31 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 _LARGEST_EPS = 1e-3
 _ROUNDED = (torch.float32, torch.float16, torch.bfloat16)
 _aten = torch.ops.aten
-_ADDED = {_aten.add.Tensor: 1, _aten.add_.Tensor: 1, _aten.add.Scalar: 1, _aten.clamp.default: 1}
-_ADDED |= {_aten.clamp_min.default: 1, _aten.clamp_min_.default: 1, _aten.clamp_.default: 1}
-"""Operators with a constant that may be an `eps`, and its position."""
+_EPS_POSITIONS = {_aten.add.Tensor: 1, _aten.add_.Tensor: 1, _aten.add.Scalar: 1, _aten.clamp.default: 1}
+_EPS_POSITIONS |= {_aten.clamp_min.default: 1, _aten.clamp_min_.default: 1, _aten.clamp_.default: 1}
+"""The position of the argument that may be an `eps`, for operators that add a constant or clamp with one."""
 _DROPOUT_P = 4
 """The position of the argument `dropout_p` of scaled_dot_product_attention."""
 _CACHES = ("past_key_values", "cache", "mems")
-"""Parts of an output that only save work in a later pass."""
+"""Names of outputs that only save work in a later pass."""
 
 
 def run(model: nn.Module, arguments: Arguments, buffers: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
     """Run the model on arguments, and return the float tensors of its output.
 
     Args:
-        buffers: the values of the model's buffers before the pass; it begins with them.
+        buffers: the values that the model's buffers get before the pass, by name.
 
     Raises:
         NotMeasurableError: the output has no float tensor, or values that are infinite or NaN.
         Exception: whatever the model's code raises.
     """
     args, kwargs = arguments
-    own = dict(model.named_buffers())
+    current = dict(model.named_buffers())
     with torch.no_grad():
         for name, value in buffers.items():
-            if name in own and own[name].shape == value.shape:
-                own[name].copy_(value)
+            if name in current and current[name].shape == value.shape:
+                current[name].copy_(value)
     with _equal_random_numbers(), _float64_on_one_thread(), _ExactFunctions(), _ExactOperators():  # type: ignore[no-untyped-call]
         output = model(*args, **kwargs)
     tensors = list(_float_tensors(output))
@@ -78,7 +78,7 @@ class _ExactOperators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if kwargs.get("dtype") in _ROUNDED:
             kwargs["dtype"] = torch.float64
         args = list(args)
-        position = _ADDED.get(func)
+        position = _EPS_POSITIONS.get(func)
         if position is not None and position < len(args) and _is_eps(args[position]):
             args[position] = TINY
         for index, argument in enumerate(func._schema.arguments):
@@ -91,7 +91,7 @@ class _ExactOperators(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class _ExactFunctions(TorchFunctionMode):
-    """Returns the input of each dropout function, and multiplies groups of matrices in float64, as torch does not."""
+    """Returns the input of each dropout function, and computes grouped products in float64, as torch does not."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         kwargs = dict(kwargs or {})

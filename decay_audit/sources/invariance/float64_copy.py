@@ -1,7 +1,8 @@
 """Copy a model to float64 with random weights, so that rounding and special initial values hide nothing.
 
-Weights that start at zero (the last gain of a residual branch, LoRA's B) or alike would make the output insensitive to
-other weights, and `eps` and dropout would change it, so the copy has neither.
+Weights that start at zero (the last gain of a residual branch, LoRA's B), or that start equal, would make the output
+insensitive to other weights: the copy has random weights instead. It has neither `eps` nor dropout, which would change
+the output.
 """
 
 import copy
@@ -17,12 +18,12 @@ from decay_audit.text import count_noun
 MAX_ELEMENTS = 300_000_000
 """The most elements of a model that is copied: 2.4 GB in float64, and as much for the gradient."""
 TINY = 1e-40
-"""What stands in for every `eps`."""
+"""The value that replaces every `eps`."""
 
 _EPS = re.compile(r"(?i)(^|_)eps(ilon)?$")
 _DROP = re.compile(r"(?i)drop")
 _EMPTY_STATISTICS = {"running_mean": 0.0, "running_var": 1.0, "num_batches_tracked": 0}
-"""Buffers of BatchNorm, and their values before the first step. In training mode, they do not change the output."""
+"""Buffers of BatchNorm, with their initial values. In training mode, they do not change the output."""
 
 
 class NotMeasurableError(DecayAuditError):

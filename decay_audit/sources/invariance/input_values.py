@@ -1,7 +1,7 @@
 """Give example inputs values: noise, token ids that every embedding has, masks that hide nothing.
 
 Where shapes were only inferred, smaller images are tried first, because they give the same answer in less time.
-BatchNorm needs several samples: of two, it would leave only which is the larger one.
+BatchNorm needs several samples: with two, its output would only show which of them is larger.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,11 +17,11 @@ SMALL_IMAGES = (32, 96)
 SAMPLES = 4
 """The size of a batch for models with BatchNorm."""
 _FEW_ROWS = 16
-"""An embedding with fewer rows is one of token types and the like, and says nothing about token ids."""
+"""An embedding with fewer rows is not a table of tokens, but of token types, say."""
 
 
 def input_variants(model: nn.Module, inputs: ExampleInputs) -> Iterator[ExampleInputs]:
-    """List the inputs to try for one candidate, the cheapest first. Its tensors have no values yet."""
+    """Yield the inputs to try for one candidate, the cheapest first. Their tensors have no values yet."""
     has_statistics = any("running_mean" in module._buffers for module in model.modules())
     batches = (_with_batch(inputs), inputs) if has_statistics else (inputs,)
     for batch in batches:
@@ -42,7 +42,7 @@ def text_of(inputs: ExampleInputs) -> str:
 
 
 def with_values(model: nn.Module, inputs: ExampleInputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Make the arguments of a forward pass."""
+    """Make the positional and the named arguments of a forward pass, with values, from inputs that have only shapes."""
     generator = torch.Generator().manual_seed(1)
     rows = _rows(model)
     args = tuple(_value("", value, rows, generator) for value in inputs.args)
@@ -51,7 +51,7 @@ def with_values(model: nn.Module, inputs: ExampleInputs) -> tuple[tuple[Any, ...
 
 
 def _rows(model: nn.Module) -> int:
-    """Count the ids that every table of tokens in the model has."""
+    """Return the number of rows of the smallest table of tokens: smaller ids are valid in every such table."""
     rows = [module.num_embeddings for module in model.modules() if isinstance(module, nn.Embedding)]
     return min([count for count in rows if count >= _FEW_ROWS] or rows or [_FEW_ROWS])
 

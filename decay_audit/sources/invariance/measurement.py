@@ -37,11 +37,11 @@ _INERT = Scaling(effect="inert")
 
 
 _Kind = tuple[str, str, tuple[int, ...]]
-"""The effect that the gradient suggests ("" if it tells nothing), the name with a sign for each number, the shape."""
+"""The effect that the gradient suggests ("" for none), the parameter's name with `#` for each number, and its shape."""
 
 
 class ScalingMeasurement(Struct, frozen=True, kw_only=True):
-    """What scaling does, by the name of a parameter in torch, and a note on how it was measured.
+    """The effect of scaling each parameter, by its name in torch, and a note on how the effects were measured.
 
     Attributes:
         lacks_values: nothing was measured because the model was built on the meta device and needs values.
@@ -218,7 +218,7 @@ def _decide(
 
 
 def _sampled(kinds: Mapping[_Kind, list[str]]) -> list[tuple[_Kind, list[str]]]:
-    """Choose MAX_PASSES kinds evenly among those that seem scale-invariant, and all others."""
+    """Choose the kinds to test: MAX_PASSES of those that seem scale-invariant, evenly spread, and all others."""
     others = [(kind, members) for kind, members in kinds.items() if kind[0] != "scale-invariant"]
     invariant = [(kind, members) for kind, members in kinds.items() if kind[0] == "scale-invariant"]
     count = min(MAX_PASSES, len(invariant))
@@ -226,7 +226,7 @@ def _sampled(kinds: Mapping[_Kind, list[str]]) -> list[tuple[_Kind, list[str]]]:
 
 
 def _test(reference: _ReferencePass, parameter: nn.Parameter, known: _Sensitivity | None) -> Scaling:
-    """Run passes with a changed parameter."""
+    """Return the effect of scaling a parameter, from passes in which it has other values, or is multiplied by 2."""
     may_be_inert = known is None or not known.reached or known.by_value < SAME
     if may_be_inert:
         generator = torch.Generator().manual_seed(3)

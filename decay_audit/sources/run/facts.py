@@ -7,7 +7,7 @@ from decay_audit.model.training_facts import GroupChange, TrainingFacts
 from decay_audit.sources.run.grouping import AuditGroup
 
 _SCHEDULED_VALUES = 3
-"""A coefficient with so many values in the steps of a run follows a schedule."""
+"""A coefficient with this many different values in the steps of a run, or more, follows a schedule."""
 
 
 def training_facts(record: Record, audit: AuditGroup, names: Mapping[int, str]) -> TrainingFacts:
@@ -62,7 +62,8 @@ def _changes(display_name: str, optimizer: RecordedOptimizer, names: Mapping[int
     for index, (before, group) in enumerate(zip(optimizer.construction, optimizer.groups, strict=False)):
         old, new = before.weight_decay, _coefficient(group)
         coefficients = _coefficients_of_steps(optimizer, index)
-        if coefficients and new is not None:  # the steps know more: an optimizer that is gone was read at its first
+        # an optimizer that was gone at the end was read at its first step, so its steps know later values
+        if coefficients and new is not None:
             new = coefficients[-1]
         if old is None or new is None:  # a missing key, or a text, is no coefficient: there is nothing to compare
             old = new = old or 0.0

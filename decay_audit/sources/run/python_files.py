@@ -44,7 +44,7 @@ def _text(path: Path) -> str:
 
 
 def importing_files(texts: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Map each word of the import lines to the files in whose import lines it occurs."""
+    """Map each word that occurs in an import line to the files that have such a line."""
     files: dict[str, dict[str, None]] = {}
     for name, text in texts.items():
         lines = [line for line in text.split("\n") if "import" in line]

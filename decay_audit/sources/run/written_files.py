@@ -18,7 +18,7 @@ _MIN_LINKED_BYTES = 20_000_000
 """Files of this size or larger are linked and not copied."""
 
 _LINKED_PARENTS = 3
-"""In how many parents of a folder the members are linked when the folder is copied."""
+"""When a folder is copied, links are made to the other members of this many folders above it."""
 
 FolderState = Mapping[str, tuple[int, int]]
 """Maps the path of each file in a folder to the time of its last change in ns, and its size in bytes."""
@@ -66,7 +66,7 @@ def _files(folder: Path) -> Iterator[Path]:
 def copy(folder: Path, temporary: Path) -> Path:
     """Copy a folder to run in; large files are linked. Return the copy.
 
-    What stands beside the folder and beside its parents is linked, so that `../data` is found from the copy.
+    Files and folders beside it, and beside its parents, are linked, so that `../data` is found from the copy.
 
     Raises:
         DecayAuditError: it cannot be copied.
@@ -91,7 +91,7 @@ def copy(folder: Path, temporary: Path) -> Path:
 
 
 def _link_members(folder: Path, copy_of_folder: Path, *, without: Path) -> None:
-    """Link the members of a folder into its copy, but for the one that contains the folder that is copied."""
+    """Link the members of a folder into its copy, except the member that is or contains `without`."""
     copy_of_folder.mkdir(parents=True, exist_ok=True)
     for member in folder.iterdir() if os.access(folder, os.R_OK) else ():
         if not without.is_relative_to(member):

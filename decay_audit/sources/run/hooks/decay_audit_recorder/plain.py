@@ -134,8 +134,8 @@ def scripted(module: Any) -> Tuple[List[str], Dict[str, Any]]:
     """Return the names of the class from which a TorchScript module was compiled, and its constants as settings."""
     words = str(module._c._type().qualified_name()).split(".")
     names = [word for word in words if word != "__torch__" and not word.startswith("___torch_mangle_")]
-    home = sys.modules.get(".".join(names[:-1]))
-    origin = None if home is None else vars(home).get(names[-1])
+    defining_module = sys.modules.get(".".join(names[:-1]))
+    origin = None if defining_module is None else vars(defining_module).get(names[-1])
     if not (isinstance(origin, type) and issubclass(origin, nn.Module)):
         return [".".join(names), *type_names(type(module))], {}
     constants = {name: getattr(module, name, None) for name in getattr(origin, "__constants__", ())}

@@ -66,7 +66,7 @@ def _trace(model: torch.nn.Module) -> Data:
 def _measurement(optimizer: Any, stepping: Any, notes: List[str]) -> Data:
     """Measure an optimizer; if it cannot step alone, measure the optimizer inside it that the script steps itself.
 
-    So it is with SAM: the script calls `first_step` and `second_step`, and `second_step` calls `step` of the inner one.
+    SAM is such an optimizer: the script calls `second_step`, which calls `step` of the optimizer inside.
     """
     try:
         measured_data = _function("decay_audit.api.observing", "measured_data")

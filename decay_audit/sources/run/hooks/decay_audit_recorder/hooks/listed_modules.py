@@ -15,7 +15,7 @@ _LISTING_METHODS = ("parameters", "named_parameters", "modules", "named_modules"
 _REFERENCES: "Dict[int, weakref.ref[nn.Module]]" = {}
 """The recorded modules by their ids, the latest last."""
 _MAX_MODULES = 20000
-"""The most modules that are recorded; code that asks so many modules asks each layer, and no model."""
+"""The most modules that are recorded. Code that lists more of them lists each layer by itself, and not a model."""
 _MODULE_FILE = nn.Module.parameters.__code__.co_filename
 """The file of torch that defines nn.Module."""
 _ORIGINALS: List[Tuple[Any, str, Any]] = []

@@ -20,7 +20,7 @@ _SECONDS_TO_END = 10.0
 _MAX_CAUGHT = 3
 """How often the script may catch the exception. Then the process is ended."""
 _MAX_BACKWARD_CALLS = 200
-"""After so many backward passes without a step of an optimizer, the script is stopped: it updates weights itself."""
+"""After this many backward passes without a step, the script is stopped: it updates weights without an optimizer."""
 
 
 class TrainingStopped(SystemExit):
