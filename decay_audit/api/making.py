@@ -69,12 +69,12 @@ def _make(expression: str, built: "BuiltModel", log: "ConstructionLog") -> MadeO
 
     before = module.tensors_by_name(built.model)
     with foreign.keep_modules() as modules:
-        made = module.evaluate_optimizer(expression, built)
-    optimizers = find.find(made.value, source=made.source)
-    trained = _trained_model(made.value, built.model, optimizers)
-    notes = made.notes
+        result = module.evaluate_optimizer(expression, built)
+    optimizers = find.find(result.value, source=result.source)
+    trained = _trained_model(result.value, built.model, optimizers)
+    notes = result.notes
     if trained is not built.model:  # the source is a beginning of a sentence: "train.py:make(model) returned"
-        notes = (*notes, f"{made.source} the optimizer and another model; the other model is audited")
+        notes = (*notes, f"{result.source} the optimizer and another model; the other model is audited")
     return MadeOptimizers(
         built=module.read_again(built, trained, notes),
         optimizers=optimizers,

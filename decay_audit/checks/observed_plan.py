@@ -84,8 +84,8 @@ class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
 
     def optimizer_name(self, optimizer: Optimizer) -> str:
         """Name the class of an optimizer, followed by the optimizer's own name if several have that class."""
-        alike = [other for other in self.optimizers.values() if other.type == optimizer.type]
-        return optimizer.type if len(alike) == 1 else f"{optimizer.type} {optimizer.name}"
+        same_class = [other for other in self.optimizers.values() if other.type == optimizer.type]
+        return optimizer.type if len(same_class) == 1 else f"{optimizer.type} {optimizer.name}"
 
     def agent_text(self) -> str:
         """Write what follows `is decayed` in a message: ` by the saved AdamW`; "" for live optimizers."""

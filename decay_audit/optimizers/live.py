@@ -125,8 +125,8 @@ def _step_hooks(optimizer: object) -> tuple[str, ...]:
         for attribute in ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
         for hook in getattr(member, attribute, {}).values()
     ]
-    own = [hook for hook in hooks if not (getattr(hook, "__module__", None) or "").startswith("torch.")]
-    return tuple(dict.fromkeys(getattr(hook, "__name__", type(hook).__name__) for hook in own))
+    of_user = [hook for hook in hooks if not (getattr(hook, "__module__", None) or "").startswith("torch.")]
+    return tuple(dict.fromkeys(getattr(hook, "__name__", type(hook).__name__) for hook in of_user))
 
 
 def _member_class(optimizer: object, group: Mapping[str, object]) -> str:

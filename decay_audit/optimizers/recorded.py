@@ -242,8 +242,8 @@ def _largest_lr(recorded: RecordedOptimizer, index: int, place: str) -> float | 
     if group.get("lr") is None:
         return None
     constructed = recorded.construction[index].lr if index < len(recorded.construction) else None
-    named = [group[key] for key in LR_KEYS if isinstance(group.get(key), int | float)]
-    rates: list[float] = [_number(group["lr"], "lr", place), *named, *([constructed] if constructed else [])]
+    scheduled = [group[key] for key in LR_KEYS if isinstance(group.get(key), int | float)]
+    rates: list[float] = [_number(group["lr"], "lr", place), *scheduled, *([constructed] if constructed else [])]
     return max(rates)
 
 

@@ -105,8 +105,8 @@ def _is_in_embedding(tensor: TensorContext) -> bool:
     if LINEAR_CLASS.has(tensor.class_name):
         return False
     above = tensor.path[1] if len(tensor.path) > 1 else ""
-    named = EMBEDDING_MODULE.has(tensor.module_name) or EMBEDDING_DICT.has(above)
-    return EMBEDDING_CLASS.has(tensor.class_name) or named
+    has_name = EMBEDDING_MODULE.has(tensor.module_name) or EMBEDDING_DICT.has(above)
+    return EMBEDDING_CLASS.has(tensor.class_name) or has_name
 
 
 def _vector(tensor: TensorContext) -> tuple[Evidence, ...]:

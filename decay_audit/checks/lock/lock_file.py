@@ -75,16 +75,16 @@ def _sort_key(part: str) -> tuple[int, int, str]:
 
 def _fold_numbers(rows: Mapping[NameParts, str]) -> dict[NameParts, str]:
     """Join rows that differ in one number and in nothing else, starting with the last part of the names."""
-    for place in reversed(range(max(map(len, rows), default=0))):
-        alike: dict[tuple[NameParts, NameParts, str], list[str]] = {}
+    for index in reversed(range(max(map(len, rows), default=0))):
+        numbers_by_row: dict[tuple[NameParts, NameParts, str], list[str]] = {}
         for parts, text in rows.items():
-            number = parts[place] if place < len(parts) and _NUMBER.fullmatch(parts[place]) else None
+            number = parts[index] if index < len(parts) and _NUMBER.fullmatch(parts[index]) else None
             # a row without a number at this place gets a key of its own
-            key = (parts[:place], parts[place + 1 :], text) if number else (parts, (), text)
-            alike.setdefault(key, []).append(number or "")
+            key = (parts[:index], parts[index + 1 :], text) if number else (parts, (), text)
+            numbers_by_row.setdefault(key, []).append(number or "")
         rows = {
             (*before, _write_numbers(numbers), *after) if numbers[0] else before: text
-            for (before, after, text), numbers in alike.items()
+            for (before, after, text), numbers in numbers_by_row.items()
         }
     return dict(rows)
 

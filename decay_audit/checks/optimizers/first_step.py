@@ -50,16 +50,16 @@ def _find_mixed_groups(observed: ObservedPlan, optimizer: Optimizer) -> Iterator
     }
     for index, group in enumerate(optimizer.groups):
         distributed = trainable.intersection(group.distributed_parameters)
-        plain = trainable.intersection(group.parameters) - distributed
-        if group.updates_together and distributed and plain:
+        plain_names = trainable.intersection(group.parameters) - distributed
+        if group.updates_together and distributed and plain_names:
             name = f"group {index} of {observed.optimizer_name(optimizer)}"
             yield finding(
                 "DA506",
                 f"{name} updates {count_noun(len(distributed), 'DTensor')} and "
-                f"{count_noun(len(plain), 'plain tensor')} together: the first step raises RuntimeError",
-                [parameter for parameter in group.parameters if parameter in plain],
+                f"{count_noun(len(plain_names), 'plain tensor')} together: the first step raises RuntimeError",
+                [parameter for parameter in group.parameters if parameter in plain_names],
                 expected="only DTensors, or only plain tensors",
-                found=f"{len(distributed)} and {len(plain)}",
+                found=f"{len(distributed)} and {len(plain_names)}",
                 where=name,
                 fix="give the plain tensors a group of their own, shard their modules, or use foreach=False",
             )

@@ -189,12 +189,12 @@ def _line_start(source: SourceFile, line: int) -> int:
     return source.line_starts[min(line - 1, len(source.line_starts) - 1)]
 
 
-def _import_replacements(source: SourceFile, missing: Sequence[Import], place: int) -> Iterator[Replacement]:
+def _import_replacements(source: SourceFile, missing: Sequence[Import], position: int) -> Iterator[Replacement]:
     """Insert the imports: those of the standard library after its other imports, the rest after the last import."""
     statements = [
         node
         for node in source.tree.body
-        if isinstance(node, ast.Import | ast.ImportFrom) and (node.end_lineno or 0) < place
+        if isinstance(node, ast.Import | ast.ImportFrom) and (node.end_lineno or 0) < position
     ]
     of_library = [node for node in statements if _root(node) in sys.stdlib_module_names]
     for from_library, nodes in ((True, of_library), (False, statements)):

@@ -104,10 +104,10 @@ def differences_by_condition(optimizer: torch.optim.Optimizer, keys: Collection[
         }
         return probe(optimizer, gradient="random", factors=factors, **settings)
 
-    usual, plain = run(), run(coefficient=0)
+    usual, without_decay = run(), run(coefficient=0)
     pairs = {
         "at_twice_lr": (run(lr=2), run(lr=2, coefficient=0)),
-        "at_twice_coefficient": (run(coefficient=2), plain),
+        "at_twice_coefficient": (run(coefficient=2), without_decay),
         "of_twice_weight": (run(weight=2), run(weight=2, coefficient=0)),
     }
     amounts = {}
@@ -115,7 +115,7 @@ def differences_by_condition(optimizer: torch.optim.Optimizer, keys: Collection[
         by_condition = {
             name: _amount(decayed, key, 0) - _amount(undecayed, key, 0) for name, (decayed, undecayed) in pairs.items()
         }
-        difference = _amount(usual, key, 0) - _amount(plain, key, 0)
+        difference = _amount(usual, key, 0) - _amount(without_decay, key, 0)
         amounts[key] = StepAmounts(
             weight=values[0].double(),
             usual=difference,

@@ -287,8 +287,8 @@ def _corrected_by_gradient(optimizer: torch.optim.Optimizer, effects: Effects) -
 
 def _difference_by_decay(optimizer: torch.optim.Optimizer, gradient: Gradient, keys: Collection[int]) -> Effects:
     decayed = probe(optimizer, dtype=torch.float64, gradient=gradient, only=keys)
-    plain = probe(optimizer, dtype=torch.float64, gradient=gradient, factors=WITHOUT_COEFFICIENT, only=keys).values
+    undecayed = probe(optimizer, dtype=torch.float64, gradient=gradient, factors=WITHOUT_COEFFICIENT, only=keys).values
     return {
-        key: effect_of_step(before, before + after - plain[key][1], decayed.lrs[key], NOISE_OF_DIFFERENCE)
+        key: effect_of_step(before, before + after - undecayed[key][1], decayed.lrs[key], NOISE_OF_DIFFERENCE)
         for key, (before, after) in decayed.values.items()
     }

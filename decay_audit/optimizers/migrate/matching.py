@@ -177,9 +177,11 @@ def _refuse_unused_patterns(
     ):
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in candidates):
-                kept = [name for name in saved if fnmatchcase(name, pattern)]
+                can_keep_state = [name for name in saved if fnmatchcase(name, pattern)]
                 reason = (
-                    f"{first_few(kept, _MAX_NAMED)} can keep the saved state" if kept else "no parameter has this name"
+                    f"{first_few(can_keep_state, _MAX_NAMED)} can keep the saved state"
+                    if can_keep_state
+                    else "no parameter has this name"
                 )
                 raise OptimizerError(
                     f"{option} {pattern!r} has no effect: {reason}",

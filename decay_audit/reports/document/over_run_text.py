@@ -27,18 +27,18 @@ def run_text(horizon: Horizon) -> str:
 
 def group_texts(horizon: Horizon, *, full: bool) -> Iterator[str]:
     """Write a line for the groups that decay alike: what is kept, and for how long a weight remembers."""
-    alike: dict[tuple[str, DecayOverRun], list[GroupOverRun]] = {}
+    equal_groups: dict[tuple[str, DecayOverRun], list[GroupOverRun]] = {}
     for group in horizon.groups:
-        alike.setdefault((group.type, group.decay), []).append(group)
-    shown = len(alike) if full else _MAX_LINES
-    for (kind, decay), groups in list(alike.items())[:shown]:
+        equal_groups.setdefault((group.type, group.decay), []).append(group)
+    shown = len(equal_groups) if full else _MAX_LINES
+    for (kind, decay), groups in list(equal_groups.items())[:shown]:
         indices = sorted({group.group for group in groups})
         noun = "group" if len(indices) == 1 else "groups"
         place = f"{noun} {list_numbers(indices)} of {escape_control(kind)}"
         count = count_noun(sum(len(group.parameters) for group in groups), "parameter")
         yield f"{place}, {count}: {decay_text(decay, horizon)}"
-    if len(alike) > shown:
-        yield f"{len(alike) - shown} more groups; --full shows them"
+    if len(equal_groups) > shown:
+        yield f"{len(equal_groups) - shown} more groups; --full shows them"
 
 
 def decay_text(decay: DecayOverRun, horizon: Horizon) -> str:

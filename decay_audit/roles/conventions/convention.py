@@ -138,12 +138,12 @@ def _alternatives(texts: Sequence[str]) -> str:
 
 
 def _in_order(pieces: tuple[str, ...], text: str) -> bool:
-    place = 0
+    start = 0
     for piece in pieces:
-        place = text.find(piece, place)
-        if place < 0:
+        start = text.find(piece, start)
+        if start < 0:
             return False
-        place += len(piece)
+        start += len(piece)
     return True
 
 

@@ -54,7 +54,7 @@ def mmengine(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
         frozen="skip" if paramwise else "include",
         lr_scale=[*_custom_rates(keys, ordered), *_bias_rate(paramwise, ordered)],
         notes=tuple(_notes(config, paramwise, base, ordered)),
-        configuration={option: value for option, value in paramwise.items() if option in _KNOWN},
+        configuration={option: value for option, value in paramwise.items() if option in _KNOWN_OPTIONS},
     )
 
 
@@ -114,9 +114,14 @@ def _notes(config: Any, paramwise: Mapping[str, Any], base: float | None, ordere
         yield "mmengine treats the bias of a convolution on one-channel images as depthwise; this ruleset does not."
     if paramwise.get("dcn_offset_lr_mult") is not None:
         yield "Not imported: dcn_offset_lr_mult."
-    unknown = sorted(set(paramwise) - _KNOWN)
+    unknown = sorted(set(paramwise) - _KNOWN_OPTIONS)
     if unknown:
         yield f"Not imported: {', '.join(unknown)}."
 
 
-_KNOWN = {option for option, _, _ in _KINDS} | {"custom_keys", "bias_lr_mult", "dcn_offset_lr_mult", "bypass_duplicate"}
+_KNOWN_OPTIONS = {option for option, _, _ in _KINDS} | {
+    "custom_keys",
+    "bias_lr_mult",
+    "dcn_offset_lr_mult",
+    "bypass_duplicate",
+}

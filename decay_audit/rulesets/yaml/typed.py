@@ -95,8 +95,10 @@ def _unknown_key(key: str, place: str, accepted: Iterable[str]) -> str:
     if key == "<<":
         return f"`<<` in {place}: merge keys are not in YAML 1.2; write the keys out"
     foreign = next((letter for letter in key if not letter.isascii()), "")
-    what = f" (with U+{ord(foreign):04X}, {unicodedata.name(foreign, 'a character without a name')})" if foreign else ""
-    return f"unknown key `{key}`{what} in {place}{nearest(key, accepted)}"
+    foreign_text = (
+        f" (with U+{ord(foreign):04X}, {unicodedata.name(foreign, 'a character without a name')})" if foreign else ""
+    )
+    return f"unknown key `{key}`{foreign_text} in {place}{nearest(key, accepted)}"
 
 
 def _list(node: ListNode, kind: Any, place: str, report: ReportMistake) -> Any:  # noqa: ANN401

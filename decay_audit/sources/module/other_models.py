@@ -73,14 +73,14 @@ def _keys_of_new_modules() -> Iterator[set[int]]:
 def with_others(inventory: Inventory, model: nn.Module, others: Sequence[nn.ModuleDict]) -> Inventory:
     """Add the parameters of other models to an inventory. A parameter that the model shares keeps the model's name."""
     parameters: list[Parameter] = list(inventory.parameters)
-    taken = {parameter.name for parameter in parameters}
+    used_names = {parameter.name for parameter in parameters}
     known = set(names_by_tensor(model, inventory))
     for other in others:
         added = read(other)
         names = names_by_tensor(other, added)
         shared = {name for key, name in names.items() if key in known}
-        parameters += [parameter for parameter in added.parameters if parameter.name not in shared | taken]
-        taken |= {parameter.name for parameter in added.parameters}
+        parameters += [parameter for parameter in added.parameters if parameter.name not in shared | used_names]
+        used_names |= {parameter.name for parameter in added.parameters}
         known |= set(names)
     return replace(inventory, parameters=tuple(parameters))
 

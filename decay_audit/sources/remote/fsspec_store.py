@@ -71,10 +71,10 @@ class FsspecStore:
         entry = self._call(path, lambda: self._files.info(self._own_path(path)))
         return None if entry is None else self._file(path, entry)
 
-    def read(self, path: PurePosixPath, file: RemoteFile, at: int, count: int) -> bytes:  # noqa: ARG002
+    def read(self, path: PurePosixPath, file: RemoteFile, offset: int, count: int) -> bytes:  # noqa: ARG002
         """Read a range."""
         self._limit.add(count, path.name)
-        content = self._call(path, lambda: self._files.cat_file(self._own_path(path), start=at, end=at + count))
+        content = self._call(path, lambda: self._files.cat_file(self._own_path(path), start=offset, end=offset + count))
         if content is None:
             raise TargetError(f"{path.name} disappeared while it was read", "try again")
         return bytes(content)

@@ -97,15 +97,15 @@ class CachedStore:
         """Ask the Store, which gives the ETag that the file has now."""
         return self._store.find(path)
 
-    def read(self, path: PurePosixPath, file: RemoteFile, at: int, count: int) -> bytes:
+    def read(self, path: PurePosixPath, file: RemoteFile, offset: int, count: int) -> bytes:
         """Read a range from the cache, or from the Store."""
         self._limit.add(count, path.name)  # also from the cache: a second run is refused where the first was
         if not file.cache_key or count > _MAX_ENTRY:
-            return self._store.read(path, file, at, count)
-        name = sha256(f"{file.cache_key}\n{at}\n{count}".encode()).hexdigest()
+            return self._store.read(path, file, offset, count)
+        name = sha256(f"{file.cache_key}\n{offset}\n{count}".encode()).hexdigest()
         content = self._cache.read(name, count)
         if content is None:
-            content = self._store.read(path, file, at, count)
+            content = self._store.read(path, file, offset, count)
             if len(content) == count:
                 self._cache.write(name, content)
         return content

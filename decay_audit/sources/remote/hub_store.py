@@ -60,10 +60,10 @@ def parse_hub_url(url: str) -> HubRepository:
     parts = [part for part in url.partition("://")[2].split("/") if part]
     kind = parts.pop(0) if parts and parts[0] in _KINDS else "models"
     name, rest = parts[:2], parts[2:]
-    last, at, revision = name[-1].partition("@") if name else ("", "", "")
-    if at and revision == "refs" and len(rest) >= 2:  # the slashes of refs/pr/1
+    last, at_sign, revision = name[-1].partition("@") if name else ("", "", "")
+    if at_sign and revision == "refs" and len(rest) >= 2:  # the slashes of refs/pr/1
         revision, rest = "/".join((revision, *rest[:2])), rest[2:]
-    if not last or (at and not revision) or ".." in parts or any("@" in part for part in name[:-1]):
+    if not last or (at_sign and not revision) or ".." in parts or any("@" in part for part in name[:-1]):
         raise TargetError(
             f"{url} names no repository", "write hf://ORG/MODEL, hf://ORG/MODEL@REVISION or hf://ORG/MODEL/FILE"
         )
@@ -131,13 +131,13 @@ class HubStore:
         """Find a file in the list of its folder."""
         return None if path == self._root else (self.list(path.parent) or {}).get(path.name)
 
-    def read(self, path: PurePosixPath, file: RemoteFile, at: int, count: int) -> bytes:
+    def read(self, path: PurePosixPath, file: RemoteFile, offset: int, count: int) -> bytes:
         """Read a range. The hub redirects to the host of large files."""
         self._limit.add(count, path.name)
-        answer = self._client.get(self._file_url(path), at, at + count - 1)
+        answer = self._client.get(self._file_url(path), offset, offset + count - 1)
         if answer.size != file.size:
             raise TargetError(f"{path.name} has {answer.size} bytes, and the hub lists {file.size}", "try again")
-        return answer.body[at : at + count] if answer.whole else answer.body
+        return answer.body[offset : offset + count] if answer.whole else answer.body
 
     def list(self, path: PurePosixPath) -> FolderListing | None:
         """List a folder, and keep the list. Its parent, listed first, tells whether it is a file or missing."""

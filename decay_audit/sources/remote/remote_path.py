@@ -192,18 +192,18 @@ class RemoteStream(io.RawIOBase):
         self._at += count
         return content
 
-    def _read_at(self, at: int, count: int) -> bytes:
+    def _read_at(self, offset: int, count: int) -> bytes:
         """Take what is kept, and read the rest with one request."""
         content = b""
         for begin, span in self._spans:
-            if begin <= at < begin + len(span):
-                content = span[at - begin : at - begin + count]
-        self._in_a_row = self._in_a_row + 1 if at == self._end else 0
-        self._end = at + count
+            if begin <= offset < begin + len(span):
+                content = span[offset - begin : offset - begin + count]
+        self._in_a_row = self._in_a_row + 1 if offset == self._end else 0
+        self._end = offset + count
         if len(content) == count:
             return content
         missing = count - len(content)
-        begin = at + len(content)
+        begin = offset + len(content)
         ahead = min(PAGE << self._in_a_row, MAX_AHEAD) if self._in_a_row > 1 else 0
         wanted = min(max(missing, ahead), self._file.size - begin)
         new = self._store.read(self._path, self._file, begin, wanted)

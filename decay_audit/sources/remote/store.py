@@ -60,8 +60,8 @@ class Store(Protocol):
             TargetError: the server refuses, or cannot be reached.
         """
 
-    def read(self, path: PurePosixPath, file: RemoteFile, at: int, count: int) -> bytes:
-        """Read exactly `count` bytes from `at` on.
+    def read(self, path: PurePosixPath, file: RemoteFile, offset: int, count: int) -> bytes:
+        """Read exactly `count` bytes from `offset` on.
 
         Raises:
             TargetError: the server refuses, cannot be reached, or sends other bytes than it was asked for.

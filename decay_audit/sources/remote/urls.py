@@ -35,8 +35,8 @@ def public_name(url: str) -> str:
     rest, *_ = re.split(r"[?#]", rest, maxsplit=1)
     host, slash, path = rest.partition("/")
     if protocol in _ACCOUNT_IS_NAME:
-        user, at, name = host.rpartition("@")
-        host = f"{user.partition(':')[0]}{at}{name}"
+        user, at_sign, name = host.rpartition("@")
+        host = f"{user.partition(':')[0]}{at_sign}{name}"
     elif protocol not in _WITHOUT_HOST:
         host = host.rpartition("@")[2]
     return f"{protocol}://{host}{slash}{path}"
@@ -53,19 +53,19 @@ def hide_credentials(text: str) -> str:
     """
     if not is_url(text) or text in _full_urls:
         return text
-    name = shown = public_name(text)
+    name = public_url = public_name(text)
     number = 1
-    while _full_urls.get(shown, text) != text:
+    while _full_urls.get(public_url, text) != text:
         number += 1
-        shown = f"{name}#{number}"
-    if shown != text:
-        _full_urls[shown] = text
-    return shown
+        public_url = f"{name}#{number}"
+    if public_url != text:
+        _full_urls[public_url] = text
+    return public_url
 
 
-def full_url(shown: str) -> str:
+def full_url(public_url: str) -> str:
     """Return the URL that `hide_credentials` was given."""
-    return _full_urls.get(shown, shown)
+    return _full_urls.get(public_url, public_url)
 
 
 def split(url: str) -> SplitResult:

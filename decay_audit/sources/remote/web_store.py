@@ -37,18 +37,18 @@ class WebStore:
         key = cache_key(self._url(path), etag, answer.size)
         return RemoteFile(size=answer.size, version=answer.version, head=head, cache_key=key)
 
-    def read(self, path: PurePosixPath, file: RemoteFile, at: int, count: int) -> bytes:
+    def read(self, path: PurePosixPath, file: RemoteFile, offset: int, count: int) -> bytes:
         """Read a range."""
         if (whole := self._whole.get(path)) is not None:
-            return whole[at : at + count]
+            return whole[offset : offset + count]
         self._limit.add(count, path.name)
         try:
-            answer = self._get(path, at, at + count - 1)
+            answer = self._get(path, offset, offset + count - 1)
         except NoSuchFileError:
             raise TargetError(f"{path.name} disappeared while it was read", "try again") from None
         if (answer.size, answer.version) != (file.size, file.version):
             raise TargetError(f"{path.name} changed while it was read", "wait until it is written, then try again")
-        return answer.body[at : at + count] if answer.whole else answer.body
+        return answer.body[offset : offset + count] if answer.whole else answer.body
 
     def list(self, path: PurePosixPath) -> FolderListing | None:  # noqa: ARG002
         """List nothing."""

@@ -116,7 +116,9 @@ def comes_from_other_process(error: ScriptError) -> bool:
 
 def _with_steps(record: Record, schedule: _Schedule) -> Record:
     """Add to each optimizer the settings of its steps."""
-    optimizers = (replace(each, steps=schedule.get(str(each.position), ())) for each in record.optimizers)
+    optimizers = (
+        replace(optimizer, steps=schedule.get(str(optimizer.position), ())) for optimizer in record.optimizers
+    )
     return replace(record, optimizers=tuple(optimizers))
 
 

@@ -177,7 +177,7 @@ def _trace_unused_modules(
     """
     separate = []
     for name, module in model.named_modules():
-        names = [f"{name}.{own}" for own, _ in module.named_parameters() if f"{name}.{own}" in parameters]
+        names = [f"{name}.{leaf}" for leaf, _ in module.named_parameters() if f"{name}.{leaf}" in parameters]
         used = sum(parameter in states.uses for parameter in names)
         if not name or used == len(names) or (used and not interrupted):
             continue

@@ -31,17 +31,17 @@ class OpenFile(Struct, frozen=True, kw_only=True, eq=False):
     folder: Path = Path()
     begin: int = 0
 
-    def part(self, at: int, size: int) -> "OpenFile":
-        """Return the `size` bytes from `at` on as an OpenFile."""
-        if at < 0 or size < 0 or at + size > self.size:
-            raise MalformedError(f"it ends early: it needs bytes {at} to {at + size}, and has {self.size}")
-        return OpenFile(name=self.name, file=self.file, size=size, folder=self.folder, begin=self.begin + at)
+    def part(self, position: int, size: int) -> "OpenFile":
+        """Return the `size` bytes from `position` on as an OpenFile."""
+        if position < 0 or size < 0 or position + size > self.size:
+            raise MalformedError(f"it ends early: it needs bytes {position} to {position + size}, and has {self.size}")
+        return OpenFile(name=self.name, file=self.file, size=size, folder=self.folder, begin=self.begin + position)
 
-    def read(self, at: int, count: int) -> bytes:
-        """Return exactly `count` bytes from `at` on."""
-        if at < 0 or count < 0 or at + count > self.size:
-            raise MalformedError(f"it ends early: it needs bytes {at} to {at + count}, and has {self.size}")
-        self.file.seek(self.begin + at)
+    def read(self, position: int, count: int) -> bytes:
+        """Return exactly `count` bytes from `position` on."""
+        if position < 0 or count < 0 or position + count > self.size:
+            raise MalformedError(f"it ends early: it needs bytes {position} to {position + count}, and has {self.size}")
+        self.file.seek(self.begin + position)
         parts = []
         while count:
             part = self.file.read(count)
@@ -53,25 +53,25 @@ class OpenFile(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class FileStream:
-    """The bytes of a file from `at` to `end`, a page at a time: for pickles of unknown or great length."""
+    """The bytes of a file from `position` to `end`, a page at a time: for pickles of unknown or great length."""
 
-    def __init__(self, file: OpenFile, at: int, end: int) -> None:
+    def __init__(self, file: OpenFile, position: int, end: int) -> None:
         self.file = file
-        self.at = at
+        self.position = position
         self.end = min(end, file.size)
 
     def more(self, missing: int) -> bytes:
         """Return the next page, or `missing` bytes if that is more; b"" if the file has fewer bytes left."""
-        left = self.end - self.at
-        page = self.file.read(self.at, min(max(PAGE, missing), left)) if missing <= left else b""
-        self.at += len(page)
+        left = self.end - self.position
+        page = self.file.read(self.position, min(max(PAGE, missing), left)) if missing <= left else b""
+        self.position += len(page)
         return page
 
     def skip(self, count: int) -> bool:
         """Move past bytes without reading them; return False if the file has fewer bytes left."""
-        if count > self.end - self.at:
+        if count > self.end - self.position:
             return False
-        self.at += count
+        self.position += count
         return True
 
 

@@ -38,36 +38,36 @@ def _interpret(file: OpenFile, *, fast: bool) -> PickleResult | None:
         make_storage=storages.make_storage if fast else None,
     )
     try:
-        root, keys, at = _interpret_all(machine)
+        root, keys, position = _interpret_all(machine)
     except MalformedError:
         if machine.tensor_sizes:  # the fast path was used
             return None
         raise
-    # the bytes that the machine holds end at `stream.at`
-    _check_data(file, stream.at - len(machine.data) + at, keys, storages.by_key)
+    # the bytes that the machine holds end at `stream.position`
+    _check_data(file, stream.position - len(machine.data) + position, keys, storages.by_key)
     return PickleResult(root=root, opaque=tuple(machine.opaque))
 
 
 def _interpret_all(machine: Machine) -> tuple[object, object, int]:
     """Return the saved object, the keys of the storages, and where the data begins in the machine's window."""
-    magic, at = interpret(machine, 0)
-    protocol, at = interpret(machine, at)
+    magic, position = interpret(machine, 0)
+    protocol, position = interpret(machine, position)
     if type(magic) is not int or type(protocol) is not int or (magic, protocol) != (_MAGIC, _PROTOCOL):
         number = protocol if type(protocol) is int and abs(protocol) < 10**9 else "not a small number"
         raise MalformedError(f"its magic number or its protocol ({number}) is not torch's")
-    _system_info, at = interpret(machine, at)
-    root, at = interpret(machine, at)
-    keys, at = interpret(machine, at)
-    return root, keys, at
+    _system_info, position = interpret(machine, position)
+    root, position = interpret(machine, position)
+    keys, position = interpret(machine, position)
+    return root, keys, position
 
 
-def _check_data(file: OpenFile, at: int, keys: object, storages: Mapping[str, Storage]) -> None:
+def _check_data(file: OpenFile, position: int, keys: object, storages: Mapping[str, Storage]) -> None:
     """Check that the rest of the file has room for each storage: 8 bytes for its length, then its elements."""
     if not isinstance(keys, list) or not all(isinstance(key, str) and key in storages for key in keys):
         raise MalformedError("its list of storages is malformed, or names a storage that no tensor uses")
     sizes = [(storages[key].count or 0) * ITEM_SIZES.get(storages[key].dtype, 1) for key in keys]
     needed = sum(8 + size for size in sizes)
-    if at + needed > file.size:
+    if position + needed > file.size:
         raise MalformedError(
-            f"it ends early: its tensors need {needed} bytes after byte {at}, and it has {file.size - at}"
+            f"it ends early: its tensors need {needed} bytes after byte {position}, and it has {file.size - position}"
         )

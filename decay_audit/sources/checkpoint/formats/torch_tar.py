@@ -42,9 +42,9 @@ def read(file: OpenFile) -> PickleResult:
 def _members(file: OpenFile) -> Mapping[str, tuple[int, int]]:
     """Return where each member begins and ends."""
     members: dict[str, tuple[int, int]] = {}
-    at = 0
-    while at + _BLOCK <= file.size and len(members) < _MAX_MEMBERS:
-        header = file.read(at, _BLOCK)
+    position = 0
+    while position + _BLOCK <= file.size and len(members) < _MAX_MEMBERS:
+        header = file.read(position, _BLOCK)
         name = header[:100].split(b"\0")[0].decode("utf-8", "replace")
         if not name:
             break
@@ -54,30 +54,30 @@ def _members(file: OpenFile) -> Mapping[str, tuple[int, int]]:
             raise MalformedError("a header in the tar archive is malformed") from error
         if size < 0:
             raise MalformedError("a member of the tar archive has a negative size")
-        at += _BLOCK
-        members[name.removeprefix("./")] = (at, at + size)
-        at += -(-size // _BLOCK) * _BLOCK  # rounded up to whole blocks
+        position += _BLOCK
+        members[name.removeprefix("./")] = (position, position + size)
+        position += -(-size // _BLOCK) * _BLOCK  # rounded up to whole blocks
     return members
 
 
 def _interpret(
     file: OpenFile,
-    at: int,
+    position: int,
     end: int,
     objects: Mapping[object, object],
     opaque: dict[str, None],
 ) -> tuple[object, int]:
-    """Interpret one pickle at `at`, and return its value and the position after it.
+    """Interpret one pickle at `position`, and return its value and the position after it.
 
     Args:
         objects: storages and tensors by the persistent ids that the pickle refers to.
         opaque: collects the names that are not on the allowlist.
     """
-    stream = FileStream(file, at, end)
+    stream = FileStream(file, position, end)
     machine = Machine(stream, persistent_load=_persistent_load(objects))
     value, after = interpret(machine, 0)
     opaque.update(dict.fromkeys(machine.opaque))
-    return value, stream.at - len(machine.data) + after  # `after` counts from the first byte that the machine read
+    return value, stream.position - len(machine.data) + after  # `after` counts from the first byte read
 
 
 def _persistent_load(objects: Mapping[object, object]) -> Callable[[object], object]:
@@ -105,21 +105,21 @@ def _count(value: object) -> int:
     return value
 
 
-def _storages(file: OpenFile, at: int, end: int, opaque: dict[str, None]) -> Mapping[object, Storage]:
+def _storages(file: OpenFile, position: int, end: int, opaque: dict[str, None]) -> Mapping[object, Storage]:
     storages: dict[object, Storage] = {}
-    total, at = _interpret(file, at, end, {}, opaque)
+    total, position = _interpret(file, position, end, {}, opaque)
     for _ in range(_count(total)):
-        entry, at = _interpret(file, at, end, {}, opaque)
+        entry, position = _interpret(file, position, end, {}, opaque)
         match entry:
             case (int() | str() as key, _, Global() as storage_type) if storage_type.dtype in ITEM_SIZES:
-                length = int.from_bytes(file.read(at, 8), "little", signed=True)
+                length = int.from_bytes(file.read(position, 8), "little", signed=True)
             case _:
                 raise MalformedError("a storage in its tar archive is not a key, a device and a type")
-        at += 8 + length * ITEM_SIZES[storage_type.dtype]
-        if length < 0 or at > end:
+        position += 8 + length * ITEM_SIZES[storage_type.dtype]
+        if length < 0 or position > end:
             raise MalformedError(f"a storage in its tar archive claims {length} elements")
         storages[_number(key)] = Storage(key=str(key), dtype=storage_type.dtype, count=length)
-    views, _ = _interpret(file, at, end, {}, opaque)
+    views, _ = _interpret(file, position, end, {}, opaque)
     return {**storages, **_views(views, storages)}
 
 
@@ -139,26 +139,26 @@ def _views(views: object, roots: Mapping[object, Storage]) -> Mapping[object, St
 
 
 def _tensors(
-    file: OpenFile, storages: Mapping[object, Storage], at: int, end: int, opaque: dict[str, None]
+    file: OpenFile, storages: Mapping[object, Storage], position: int, end: int, opaque: dict[str, None]
 ) -> Mapping[object, Tensor]:
     tensors = {}
-    total, at = _interpret(file, at, end, {}, opaque)
+    total, position = _interpret(file, position, end, {}, opaque)
     for _ in range(_count(total)):
-        entry, at = _interpret(file, at, end, {}, opaque)
+        entry, position = _interpret(file, position, end, {}, opaque)
         match entry:
             case (int() | str() as key, int() | str() as storage_key, _) if _number(storage_key) in storages:
-                tensors[_number(key)], at = _tensor(file, at, storages[_number(storage_key)])
+                tensors[_number(key)], position = _tensor(file, position, storages[_number(storage_key)])
             case _:
                 raise MalformedError("a tensor in its tar archive is not a key, a storage and a type")
     return tensors
 
 
-def _tensor(file: OpenFile, at: int, storage: Storage) -> tuple[Tensor, int]:
+def _tensor(file: OpenFile, position: int, storage: Storage) -> tuple[Tensor, int]:
     """Read the number of dimensions (8 bytes, 4 of them used), sizes, strides and offset."""
-    dimensions = int.from_bytes(file.read(at, 4), "little", signed=True)
+    dimensions = int.from_bytes(file.read(position, 4), "little", signed=True)
     if not 0 <= dimensions <= 64:
         raise MalformedError(f"a tensor in its tar archive claims {dimensions} dimensions")
-    numbers = unpack_from(f"<{2 * dimensions + 1}q", file.read(at + 8, 16 * dimensions + 8))
+    numbers = unpack_from(f"<{2 * dimensions + 1}q", file.read(position + 8, 16 * dimensions + 8))
     if min(numbers) < 0:
         raise MalformedError("a tensor in its tar archive has a negative size")
     tensor = Tensor(
@@ -168,4 +168,4 @@ def _tensor(file: OpenFile, at: int, storage: Storage) -> tuple[Tensor, int]:
         offset=numbers[-1] + storage.first,
         stride=numbers[dimensions:-1],
     )
-    return tensor, at + 16 + 16 * dimensions
+    return tensor, position + 16 + 16 * dimensions

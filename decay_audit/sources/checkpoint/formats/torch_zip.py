@@ -96,8 +96,8 @@ def _pickle_bytes(file: OpenFile, name: str, member: ZipMember, notes: list[str]
         )
     if member.size <= MAX_BYTES or member.method != 0 or member.packed != member.size:
         return read_member(file, name, member, MAX_BYTES, notes)
-    at = find_data(file, name, member)
-    return lambda: FileStream(file, at, at + member.size)
+    position = find_data(file, name, member)
+    return lambda: FileStream(file, position, position + member.size)
 
 
 def _interpret(

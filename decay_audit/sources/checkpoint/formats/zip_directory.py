@@ -27,14 +27,14 @@ _SAVE_HINT: Final = "save the state dict again with torch.save"
 
 
 class ZipMember(Struct, frozen=True, kw_only=True, eq=False, gc=False):
-    """An entry of the directory: sizes of a member, and the position `at` of its local header, in bytes."""
+    """An entry of the directory: sizes of a member, and the position `position` of its local header, in bytes."""
 
     flags: int
     method: int
     checksum: int
     packed: int
     size: int
-    at: int
+    position: int
 
 
 def read_directory(file: OpenFile, notes: list[str]) -> Mapping[str, ZipMember]:
@@ -46,11 +46,11 @@ def read_directory(file: OpenFile, notes: list[str]) -> Mapping[str, ZipMember]:
     Raises:
         MalformedError: there is no directory (the file is cut), or it contradicts itself.
     """
-    count, size, at = _end(file, notes)
+    count, size, position = _end(file, notes)
     if size > MAX_DIRECTORY:
         raise MalformedError(f"its zip directory is {size} bytes long; at most {MAX_DIRECTORY} are read", _SAVE_HINT)
     try:
-        entries = list(_entries(file.read(at, size)))
+        entries = list(_entries(file.read(position, size)))
     except (struct_error, IndexError) as error:
         raise MalformedError("its zip directory is cut or malformed") from error
     members = dict(entries)
@@ -81,19 +81,19 @@ def _end(file: OpenFile, notes: list[str]) -> tuple[int, int, int]:
     """Read the end record: the number of members, and the size and the position of the directory."""
     # 98 bytes hold the three end records without a comment, 65,600 bytes an end record with the longest comment
     tail = file.read(max(file.size - 98, 0), min(98, file.size))
-    at = len(tail) - _END.size
-    if at < 0 or tail[at : at + 4] != b"PK\5\6":
+    position = len(tail) - _END.size
+    if position < 0 or tail[position : position + 4] != b"PK\5\6":
         tail = file.read(max(file.size - 65_600, 0), min(65_600, file.size))
-        at = tail.rfind(b"PK\5\6")
-    if at < 0 or at + _END.size > len(tail):
+        position = tail.rfind(b"PK\5\6")
+    if position < 0 or position + _END.size > len(tail):
         raise MalformedError("its zip directory is missing, so the file is incomplete")
-    _, _, _, _, count, size, start, comment = _END.unpack_from(tail, at)
-    trailing = len(tail) - at - _END.size - comment
+    _, _, _, _, count, size, start, comment = _END.unpack_from(tail, position)
+    trailing = len(tail) - position - _END.size - comment
     if trailing > 0:
         notes.append(f"{count_noun(trailing, 'byte')} after the end of its zip archive were not read")
     if _IN_ZIP64 not in (start, size) and count != 0xFFFF:
         return count, size, start
-    locator = at - _LOCATOR_64.size
+    locator = position - _LOCATOR_64.size
     if locator < 0 or tail[locator : locator + 4] != b"PK\6\7":
         return count, size, start
     record = file.read(_LOCATOR_64.unpack_from(tail, locator)[2], _END_64.size)
@@ -104,34 +104,37 @@ def _end(file: OpenFile, notes: list[str]) -> tuple[int, int, int]:
 
 
 def _entries(directory: bytes) -> Iterator[tuple[str, ZipMember]]:
-    at = 0
-    while at < len(directory):
+    position = 0
+    while position < len(directory):
         signature, flags, method, checksum, packed, size, name, extra, comment, start = _ENTRY.unpack_from(
-            directory, at
+            directory, position
         )
         if signature != b"PK\1\2":
             raise MalformedError("its zip directory is malformed")
-        at += _ENTRY.size
-        text = directory[at : at + name].decode("utf-8", "replace")
+        position += _ENTRY.size
+        text = directory[position : position + name].decode("utf-8", "replace")
         if _IN_ZIP64 in (size, packed, start):
-            size, packed, start = _from_zip64(directory[at + name : at + name + extra], size, packed, start)
-        at += name + extra + comment
-        yield text, ZipMember(flags=flags, method=method, checksum=checksum, packed=packed, size=size, at=start)
-    if at != len(directory):
+            size, packed, start = _from_zip64(directory[position + name : position + name + extra], size, packed, start)
+        position += name + extra + comment
+        yield text, ZipMember(flags=flags, method=method, checksum=checksum, packed=packed, size=size, position=start)
+    if position != len(directory):
         raise MalformedError("its zip directory is cut")
 
 
 def _from_zip64(extra: bytes, *values: int) -> tuple[int, int, int]:
     """Replace each value of 2**32 - 1 by the next value of the zip64 extra field."""
-    at = 0
-    while at + 4 <= len(extra):
-        kind, length = int.from_bytes(extra[at : at + 2], "little"), int.from_bytes(extra[at + 2 : at + 4], "little")
+    position = 0
+    while position + 4 <= len(extra):
+        kind, length = (
+            int.from_bytes(extra[position : position + 2], "little"),
+            int.from_bytes(extra[position + 2 : position + 4], "little"),
+        )
         if kind == 1:
-            field = extra[at + 4 : at + 4 + length]
+            field = extra[position + 4 : position + 4 + length]
             wide = iter(int.from_bytes(field[i : i + 8], "little") for i in range(0, len(field) - 7, 8))
             size, packed, start = (next(wide, value) if value == _IN_ZIP64 else value for value in values)
             return size, packed, start
-        at += 4 + length
+        position += 4 + length
     size, packed, start = values
     return size, packed, start
 
@@ -169,10 +172,10 @@ def find_data(file: OpenFile, name: str, member: ZipMember) -> int:
     """
     if member.flags & 1:
         raise MalformedError(f"its {_quoted(name)} is encrypted", _SAVE_HINT)
-    signature, name_length, extra_length = _LOCAL.unpack(file.read(member.at, _LOCAL.size))
+    signature, name_length, extra_length = _LOCAL.unpack(file.read(member.position, _LOCAL.size))
     if signature != b"PK\3\4":
         raise MalformedError(f"its {_quoted(name)} is not at the position that its zip directory gives")
-    return member.at + _LOCAL.size + int(name_length) + int(extra_length)
+    return member.position + _LOCAL.size + int(name_length) + int(extra_length)
 
 
 def _unpack(name: str, member: ZipMember, packed: bytes) -> bytes:

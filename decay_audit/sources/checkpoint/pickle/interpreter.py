@@ -18,8 +18,8 @@ _STEPS_BETWEEN_CHECKS: Final = 1 << 16
 """After so many opcodes the limits are checked."""
 
 
-def interpret(machine: Machine, at: int) -> tuple[object, int]:
-    """Interpret one pickle that begins at `at`. Return its value, and the position after its last byte.
+def interpret(machine: Machine, position: int) -> tuple[object, int]:
+    """Interpret one pickle that begins at `position`. Return its value, and the position after its last byte.
 
     Raises:
         MalformedError: the pickle is cut, malformed, or makes more objects than its size can need.
@@ -29,25 +29,25 @@ def interpret(machine: Machine, at: int) -> tuple[object, int]:
     try:
         while True:
             for _ in range(_STEPS_BETWEEN_CHECKS):
-                if at >= len(machine.data):
-                    at = machine.need(at, 1)
-                opcode = machine.data[at]
+                if position >= len(machine.data):
+                    position = machine.need(position, 1)
+                opcode = machine.data[position]
                 if opcode == _STOP:
-                    return machine.stack.pop(), at + 1
-                at = operations[opcode](machine, at + 1)
+                    return machine.stack.pop(), position + 1
+                position = operations[opcode](machine, position + 1)
             steps += _STEPS_BETWEEN_CHECKS
             machine.check_limits(steps, allocated_blocks)
             work.spend(_STEPS_BETWEEN_CHECKS // work.OPERATIONS_PER_UNIT)
     except (IndexError, KeyError, ValueError, TypeError, AttributeError, OverflowError, struct_error) as error:
-        position = machine.bytes_read - len(machine.data) + at
+        position = machine.bytes_read - len(machine.data) + position
         raise MalformedError(f"its pickle is malformed near byte {position} ({type(error).__name__})") from error
 
 
-def _unknown(machine: Machine, at: int) -> int:
-    raise MalformedError(f"its pickle has the unknown opcode 0x{machine.data[at - 1]:02x}")
+def _unknown(machine: Machine, position: int) -> int:
+    raise MalformedError(f"its pickle has the unknown opcode 0x{machine.data[position - 1]:02x}")
 
 
-_KNOWN: Mapping[int, Operation] = {**SCALARS, **CONTAINERS, **OBJECTS}
+_OPERATION_OF_OPCODE: Mapping[int, Operation] = {**SCALARS, **CONTAINERS, **OBJECTS}
 """The function of each known opcode."""
-_OPERATIONS: tuple[Operation, ...] = tuple(_KNOWN.get(opcode, _unknown) for opcode in range(256))
+_OPERATIONS: tuple[Operation, ...] = tuple(_OPERATION_OF_OPCODE.get(opcode, _unknown) for opcode in range(256))
 """The function of each byte, known or not: a tuple is indexed faster than a dict."""

@@ -80,36 +80,36 @@ class Machine:
         self.memo: dict[int, object] = {}
         self.storage_types = {}
 
-    def need(self, at: int, count: int) -> int:
-        """Load bytes until there are `count` bytes from `at` on. Return the new position of the byte at `at`."""
-        while (missing := count - (len(self.data) - at)) > 0:
+    def need(self, position: int, count: int) -> int:
+        """Load bytes until there are `count` bytes from `position` on. Return the new position of the first of them."""
+        while (missing := count - (len(self.data) - position)) > 0:
             if self.bytes_read + missing > MAX_BYTES:
                 raise MalformedError(f"its pickle is too long: at most {MAX_BYTES} bytes are read", _SMALLER_HINT)
             chunk = self.stream.more(missing) if self.stream else b""
             if not chunk:
                 raise MalformedError(f"its pickle ends early: {_more_bytes(missing)} needed")
             self.bytes_read += len(chunk)
-            self.data = self.data[at:] + chunk
-            at = 0
-        return at
+            self.data = self.data[position:] + chunk
+            position = 0
+        return position
 
-    def skip(self, at: int, count: int) -> int:
-        """Move past `count` bytes from `at` on without loading them, and return the position after them."""
-        missing = count - (len(self.data) - at)
+    def skip(self, position: int, count: int) -> int:
+        """Move past `count` bytes from `position` on without loading them, and return the position after them."""
+        missing = count - (len(self.data) - position)
         if missing <= 0:
-            return at + count
+            return position + count
         if not (self.stream and self.stream.skip(missing)):
             raise MalformedError(f"its pickle ends early: {_more_bytes(missing)} needed")
         self.data = b""
         return 0
 
-    def line(self, at: int) -> tuple[bytes, int]:
+    def line(self, position: int) -> tuple[bytes, int]:
         """Return the text up to the next newline, and where the next opcode begins."""
-        while (end := self.data.find(b"\n", at, at + _MAX_LINE)) < 0:
-            if len(self.data) - at >= _MAX_LINE:
+        while (end := self.data.find(b"\n", position, position + _MAX_LINE)) < 0:
+            if len(self.data) - position >= _MAX_LINE:
                 raise MalformedError(f"a line of its pickle is longer than {_MAX_LINE} bytes")
-            at = self.need(at, len(self.data) - at + 1)
-        return self.data[at:end], end + 1
+            position = self.need(position, len(self.data) - position + 1)
+        return self.data[position:end], end + 1
 
     def find_global(self, qualified: str) -> Global:
         """Return the inert value of a GLOBAL, and record a name that is not on the allowlist."""

@@ -27,27 +27,27 @@ def items_since_mark(machine: Machine) -> list[Any]:
     return items
 
 
-def _list(machine: Machine, at: int) -> int:
+def _list(machine: Machine, position: int) -> int:
     items = items_since_mark(machine)
     machine.stack.append(items)
-    return at
+    return position
 
 
-def _empty_list(machine: Machine, at: int) -> int:
+def _empty_list(machine: Machine, position: int) -> int:
     machine.stack.append([])
-    return at
+    return position
 
 
-def _empty_dict(machine: Machine, at: int) -> int:
+def _empty_dict(machine: Machine, position: int) -> int:
     machine.stack.append({})
-    return at
+    return position
 
 
-def _dict(machine: Machine, at: int) -> int:
+def _dict(machine: Machine, position: int) -> int:
     items = items_since_mark(machine)
     machine.stack.append({})
     _fill(machine.stack[-1], items)
-    return at
+    return position
 
 
 def _elements(target: Any) -> list[object]:  # noqa: ANN401
@@ -60,16 +60,16 @@ def _elements(target: Any) -> list[object]:  # noqa: ANN401
     return target.elements
 
 
-def _append(machine: Machine, at: int) -> int:
+def _append(machine: Machine, position: int) -> int:
     value = machine.stack.pop()
     _elements(machine.stack[-1]).append(value)
-    return at
+    return position
 
 
-def _appends(machine: Machine, at: int) -> int:
+def _appends(machine: Machine, position: int) -> int:
     items = items_since_mark(machine)
     _elements(machine.stack[-1]).extend(items)
-    return at
+    return position
 
 
 def _fill(target: Any, items: list[Any]) -> None:  # noqa: ANN401
@@ -82,16 +82,16 @@ def _fill(target: Any, items: list[Any]) -> None:  # noqa: ANN401
         target[_key(items[index])] = items[index + 1]
 
 
-def _set_item(machine: Machine, at: int) -> int:
+def _set_item(machine: Machine, position: int) -> int:
     value, key = machine.stack.pop(), machine.stack.pop()
     _fill(machine.stack[-1], [key, value])
-    return at
+    return position
 
 
-def _set_items(machine: Machine, at: int) -> int:
+def _set_items(machine: Machine, position: int) -> int:
     items = items_since_mark(machine)
     _fill(machine.stack[-1], items)
-    return at
+    return position
 
 
 CONTAINERS: Mapping[int, Operation] = {

@@ -13,110 +13,110 @@ from decay_audit.sources.checkpoint.pickle.opcodes_scalars import decode_python_
 from decay_audit.sources.checkpoint.pickle.tensor_fast_path import read_tensor
 
 
-def _mark(machine: Machine, at: int) -> int:
+def _mark(machine: Machine, position: int) -> int:
     """Begin a list of items. A saved tensor begins so, too: its opcodes are read at once if they are the usual ones."""
-    if machine.make_storage and (end := read_tensor(machine, at)) != at:
+    if machine.make_storage and (end := read_tensor(machine, position)) != position:
         return end
     machine.marks.append(machine.stack)
     machine.stack = []
-    return at
+    return position
 
 
-def _pop(machine: Machine, at: int) -> int:
+def _pop(machine: Machine, position: int) -> int:
     """Remove the value on top of the stack, or the mark if no value is above it."""
     if machine.stack:
         machine.stack.pop()
     else:
         machine.stack = machine.marks.pop()
-    return at
+    return position
 
 
-def _pop_mark(machine: Machine, at: int) -> int:
+def _pop_mark(machine: Machine, position: int) -> int:
     machine.stack = machine.marks.pop()
-    return at
+    return position
 
 
-def _duplicate(machine: Machine, at: int) -> int:
+def _duplicate(machine: Machine, position: int) -> int:
     machine.stack.append(machine.stack[-1])
-    return at
+    return position
 
 
-def _tuple(machine: Machine, at: int) -> int:
+def _tuple(machine: Machine, position: int) -> int:
     items = tuple(machine.stack)
     machine.stack = machine.marks.pop()
     machine.stack.append(items)
-    return at
+    return position
 
 
-def _tuple_of(count: int, machine: Machine, at: int) -> int:
+def _tuple_of(count: int, machine: Machine, position: int) -> int:
     stack = machine.stack
     stack[-count:] = [tuple(stack[len(stack) - count :])]
-    return at
+    return position
 
 
-def _put_byte(machine: Machine, at: int) -> int:
-    if at >= len(machine.data):
-        at = machine.need(at, 1)
-    machine.memo[machine.data[at]] = machine.stack[-1]
-    return at + 1
+def _put_byte(machine: Machine, position: int) -> int:
+    if position >= len(machine.data):
+        position = machine.need(position, 1)
+    machine.memo[machine.data[position]] = machine.stack[-1]
+    return position + 1
 
 
-def _put(machine: Machine, at: int) -> int:
-    at = machine.need(at, 4)
-    machine.memo[int.from_bytes(machine.data[at : at + 4], "little")] = machine.stack[-1]
-    return at + 4
+def _put(machine: Machine, position: int) -> int:
+    position = machine.need(position, 4)
+    machine.memo[int.from_bytes(machine.data[position : position + 4], "little")] = machine.stack[-1]
+    return position + 4
 
 
-def _put_text(machine: Machine, at: int) -> int:
-    line, at = machine.line(at)
+def _put_text(machine: Machine, position: int) -> int:
+    line, position = machine.line(position)
     machine.memo[int(line) % 2**32] = machine.stack[-1]
-    return at
+    return position
 
 
-def _memoize(machine: Machine, at: int) -> int:
+def _memoize(machine: Machine, position: int) -> int:
     machine.memo[len(machine.memo)] = machine.stack[-1]
-    return at
+    return position
 
 
-def _get_byte(machine: Machine, at: int) -> int:
-    if at >= len(machine.data):
-        at = machine.need(at, 1)
-    machine.stack.append(machine.memo[machine.data[at]])
-    return at + 1
+def _get_byte(machine: Machine, position: int) -> int:
+    if position >= len(machine.data):
+        position = machine.need(position, 1)
+    machine.stack.append(machine.memo[machine.data[position]])
+    return position + 1
 
 
-def _get(machine: Machine, at: int) -> int:
-    at = machine.need(at, 4)
-    machine.stack.append(machine.memo[int.from_bytes(machine.data[at : at + 4], "little")])
-    return at + 4
+def _get(machine: Machine, position: int) -> int:
+    position = machine.need(position, 4)
+    machine.stack.append(machine.memo[int.from_bytes(machine.data[position : position + 4], "little")])
+    return position + 4
 
 
-def _get_text(machine: Machine, at: int) -> int:
-    line, at = machine.line(at)
+def _get_text(machine: Machine, position: int) -> int:
+    line, position = machine.line(position)
     machine.stack.append(machine.memo[int(line) % 2**32])
-    return at
+    return position
 
 
-def _global(machine: Machine, at: int) -> int:
-    module, at = machine.line(at)
-    name, at = machine.line(at)
+def _global(machine: Machine, position: int) -> int:
+    module, position = machine.line(position)
+    name, position = machine.line(position)
     machine.stack.append(machine.find_global(qualified_name(decode_python_2(module), decode_python_2(name))))
-    return at
+    return position
 
 
-def _stack_global(machine: Machine, at: int) -> int:
+def _stack_global(machine: Machine, position: int) -> int:
     name, module = machine.stack.pop(), machine.stack.pop()
     if not isinstance(name, str) or not isinstance(module, str) or len(name) + len(module) > 4096:
         raise MalformedError("its pickle has a global whose name is not two strings")
     machine.stack.append(machine.find_global(qualified_name(module, name)))
-    return at
+    return position
 
 
-def _extension(width: int, machine: Machine, at: int) -> int:
-    at = machine.need(at, width)
-    code = int.from_bytes(machine.data[at : at + width], "little")
+def _extension(width: int, machine: Machine, position: int) -> int:
+    position = machine.need(position, width)
+    code = int.from_bytes(machine.data[position : position + width], "little")
     machine.stack.append(machine.find_global(f"copyreg.extension_{code}"))
-    return at + width
+    return position + width
 
 
 def _call(function: Any, arguments: Any) -> object:  # noqa: ANN401
@@ -130,52 +130,52 @@ def _call(function: Any, arguments: Any) -> object:  # noqa: ANN401
     return function.build(values) if function.build else OpaqueObject(name=function.qualified, arguments=values)
 
 
-def _reduce(machine: Machine, at: int) -> int:
+def _reduce(machine: Machine, position: int) -> int:
     arguments = machine.stack.pop()
     machine.stack[-1] = _call(machine.stack[-1], arguments)
-    return at
+    return position
 
 
-def _reduce_with_keywords(machine: Machine, at: int) -> int:
+def _reduce_with_keywords(machine: Machine, position: int) -> int:
     keywords = machine.stack.pop()
-    _reduce(machine, at)
+    _reduce(machine, position)
     if type(machine.stack[-1]) is OpaqueObject:
         machine.stack[-1].state = keywords
-    return at
+    return position
 
 
-def _instance(machine: Machine, at: int) -> int:
+def _instance(machine: Machine, position: int) -> int:
     items = items_since_mark(machine)
-    at = _global(machine, at)
+    position = _global(machine, position)
     machine.stack[-1] = _call(machine.stack[-1], tuple(items))
-    return at
+    return position
 
 
-def _object(machine: Machine, at: int) -> int:
+def _object(machine: Machine, position: int) -> int:
     items = items_since_mark(machine)
     machine.stack.append(_call(items[0], tuple(items[1:])))
-    return at
+    return position
 
 
-def _build(machine: Machine, at: int) -> int:
+def _build(machine: Machine, position: int) -> int:
     state = machine.stack.pop()
     target = machine.stack[-1]
     if type(target) is OpaqueObject:
         target.state = state
     elif type(target) is Tensor:
         machine.stack[-1] = with_attributes(target, state)
-    return at
+    return position
 
 
-def _persistent(machine: Machine, at: int) -> int:
+def _persistent(machine: Machine, position: int) -> int:
     machine.stack[-1] = machine.persistent_load(machine.stack[-1])
-    return at
+    return position
 
 
-def _text_persistent(machine: Machine, at: int) -> int:
-    line, at = machine.line(at)
+def _text_persistent(machine: Machine, position: int) -> int:
+    line, position = machine.line(position)
     machine.stack.append(machine.persistent_load(decode_python_2(line)))
-    return at
+    return position
 
 
 OBJECTS: Mapping[int, Operation] = {

@@ -17,72 +17,72 @@ _MAX_INTEGER_BYTES: Final = 256
 """The longest integer that is read."""
 
 
-def _push(value: object, machine: Machine, at: int) -> int:
+def _push(value: object, machine: Machine, position: int) -> int:
     machine.stack.append(value)
-    return at
+    return position
 
 
-def _empty_tuple(machine: Machine, at: int) -> int:
+def _empty_tuple(machine: Machine, position: int) -> int:
     machine.stack.append(())
-    return at
+    return position
 
 
-def _byte(machine: Machine, at: int) -> int:
-    at = machine.need(at, 1)
-    machine.stack.append(machine.data[at])
-    return at + 1
+def _byte(machine: Machine, position: int) -> int:
+    position = machine.need(position, 1)
+    machine.stack.append(machine.data[position])
+    return position + 1
 
 
-def _short(machine: Machine, at: int) -> int:
-    at = machine.need(at, 2)
-    machine.stack.append(machine.data[at] | machine.data[at + 1] << 8)
-    return at + 2
+def _short(machine: Machine, position: int) -> int:
+    position = machine.need(position, 2)
+    machine.stack.append(machine.data[position] | machine.data[position + 1] << 8)
+    return position + 2
 
 
-def _integer(machine: Machine, at: int) -> int:
-    at = machine.need(at, 4)
-    machine.stack.append(int.from_bytes(machine.data[at : at + 4], "little", signed=True))
-    return at + 4
+def _integer(machine: Machine, position: int) -> int:
+    position = machine.need(position, 4)
+    machine.stack.append(int.from_bytes(machine.data[position : position + 4], "little", signed=True))
+    return position + 4
 
 
-def _float(machine: Machine, at: int) -> int:
-    at = machine.need(at, 8)
-    machine.stack.append(unpack_from(">d", machine.data, at)[0])
-    return at + 8
+def _float(machine: Machine, position: int) -> int:
+    position = machine.need(position, 8)
+    machine.stack.append(unpack_from(">d", machine.data, position)[0])
+    return position + 8
 
 
-def _counted_bytes(machine: Machine, at: int, width: int, limit: int = _MAX_STRING) -> tuple[int, bytes | None]:
+def _counted_bytes(machine: Machine, position: int, width: int, limit: int = _MAX_STRING) -> tuple[int, bytes | None]:
     """Return where a counted string ends, and its bytes; None for more than `limit` bytes, which are skipped."""
-    at = machine.need(at, width)
-    count = int.from_bytes(machine.data[at : at + width], "little")
+    position = machine.need(position, width)
+    count = int.from_bytes(machine.data[position : position + width], "little")
     if count > limit:
-        return machine.skip(at + width, count), None
-    at = machine.need(at + width, count)
-    return at + count, machine.data[at : at + count]
+        return machine.skip(position + width, count), None
+    position = machine.need(position + width, count)
+    return position + count, machine.data[position : position + count]
 
 
-def _unicode(width: int, machine: Machine, at: int) -> int:
-    at, raw = _counted_bytes(machine, at, width)
+def _unicode(width: int, machine: Machine, position: int) -> int:
+    position, raw = _counted_bytes(machine, position, width)
     machine.stack.append(OpaqueObject(name="") if raw is None else str(raw, "utf-8", "replace"))
-    return at
+    return position
 
 
-def _unicode_or_tensors(machine: Machine, at: int) -> int:
-    at = _unicode(4, machine, at)
-    return read_named_tensors(machine, at) if machine.make_storage else at
+def _unicode_or_tensors(machine: Machine, position: int) -> int:
+    position = _unicode(4, machine, position)
+    return read_named_tensors(machine, position) if machine.make_storage else position
 
 
-def _bytes(width: int, machine: Machine, at: int) -> int:
-    at, raw = _counted_bytes(machine, at, width)
+def _bytes(width: int, machine: Machine, position: int) -> int:
+    position, raw = _counted_bytes(machine, position, width)
     machine.stack.append(OpaqueObject(name="") if raw is None else raw)
-    return at
+    return position
 
 
-def _string(width: int, machine: Machine, at: int) -> int:
+def _string(width: int, machine: Machine, position: int) -> int:
     """Read a string of Python 2, whose bytes are usually text."""
-    at, raw = _counted_bytes(machine, at, width)
+    position, raw = _counted_bytes(machine, position, width)
     machine.stack.append(OpaqueObject(name="") if raw is None else decode_python_2(raw))
-    return at
+    return position
 
 
 def decode_python_2(raw: bytes) -> str:
@@ -93,41 +93,41 @@ def decode_python_2(raw: bytes) -> str:
         return raw.decode("latin1")
 
 
-def _large_integer(width: int, machine: Machine, at: int) -> int:
-    at, raw = _counted_bytes(machine, at, width, _MAX_INTEGER_BYTES)
+def _large_integer(width: int, machine: Machine, position: int) -> int:
+    position, raw = _counted_bytes(machine, position, width, _MAX_INTEGER_BYTES)
     machine.stack.append(OpaqueObject(name="integer") if raw is None else int.from_bytes(raw, "little", signed=True))
-    return at
+    return position
 
 
-def _text_integer(machine: Machine, at: int) -> int:
-    line, at = machine.line(at)
+def _text_integer(machine: Machine, position: int) -> int:
+    line, position = machine.line(position)
     machine.stack.append({b"00": False, b"01": True}[line] if line in (b"00", b"01") else int(line.rstrip(b"L")))
-    return at
+    return position
 
 
-def _text_float(machine: Machine, at: int) -> int:
-    line, at = machine.line(at)
+def _text_float(machine: Machine, position: int) -> int:
+    line, position = machine.line(position)
     machine.stack.append(float(line))
-    return at
+    return position
 
 
-def _text_string(machine: Machine, at: int) -> int:
-    line, at = machine.line(at)
+def _text_string(machine: Machine, position: int) -> int:
+    line, position = machine.line(position)
     quote = line[:1]
     if len(line) < 2 or quote not in (b"'", b'"') or line[-1:] != quote:
         raise MalformedError("a string in its pickle is not quoted")
     machine.stack.append(decode_python_2(line[1:-1]))
-    return at
+    return position
 
 
-def _text_unicode(machine: Machine, at: int) -> int:
-    line, at = machine.line(at)
+def _text_unicode(machine: Machine, position: int) -> int:
+    line, position = machine.line(position)
     machine.stack.append(line.decode("raw-unicode-escape", "replace"))
-    return at
+    return position
 
 
-def _skip(count: int, machine: Machine, at: int) -> int:
-    return machine.need(at, count) + count
+def _skip(count: int, machine: Machine, position: int) -> int:
+    return machine.need(position, count) + count
 
 
 SCALARS: Mapping[int, Operation] = {

@@ -41,36 +41,36 @@ _WIDTHS = {ord("K"): 1, ord("M"): 2, ord("J"): 4}
 """How many bytes of the number follow each opcode of an integer."""
 
 
-def read_named_tensors(machine: Machine, at: int) -> int:
+def read_named_tensors(machine: Machine, position: int) -> int:
     """Push the tensor that follows the name on the stack, and all further pairs of name and tensor."""
     memo, stack, match_tensor, from_bytes = machine.memo, machine.stack, _NAMED_TENSOR.match, int.from_bytes
-    while match := match_tensor(machine.data, at):
+    while match := match_tensor(machine.data, position):
         name_put, *parts, put, length = match.groups()
         tensor = _tensor(machine, parts)
         if tensor is None:
-            return at
+            return position
         memo[from_bytes(name_put[1:], "little")] = stack[-1]
         memo[from_bytes(put[1:], "little")] = tensor
         stack.append(tensor)
-        at = match.end()
+        position = match.end()
         if length is None:
-            return at
-        end = at + from_bytes(length, "little")
+            return position
+        end = position + from_bytes(length, "little")
         if end > len(machine.data):
-            return at - 5  # back to the opcode of the next name (1 byte, and 4 of length): it asks for more bytes
-        stack.append(str(machine.data[at:end], "utf-8", "replace"))
-        at = end
-    return at
+            return position - 5  # back to the opcode of the next name (1 byte, and 4 of length): it asks for more bytes
+        stack.append(str(machine.data[position:end], "utf-8", "replace"))
+        position = end
+    return position
 
 
-def read_tensor(machine: Machine, at: int) -> int:
-    """Replace the rebuild function on top of the stack by the tensor that it makes. Its arguments begin at `at`."""
-    match = _TENSOR.match(machine.data, at)
+def read_tensor(machine: Machine, position: int) -> int:
+    """Replace the rebuild function on top of the stack by its tensor. Its arguments begin at `position`."""
+    match = _TENSOR.match(machine.data, position)
     if match is None or not machine.stack or machine.stack[-1] is not _REBUILD:
-        return at
+        return position
     tensor = _tensor(machine, [b"", *match.groups()])  # b"": there is no GET of the rebuild function
     if tensor is None:
-        return at
+        return position
     machine.stack[-1] = tensor
     return match.end()
 
@@ -136,10 +136,10 @@ def _is_tuple(opcodes: bytes) -> bool:
 
 
 def _integers(opcodes: bytes) -> tuple[int, ...]:
-    integers, at = [], 0
-    while at < len(opcodes):
-        width = _WIDTHS.get(opcodes[at])
+    integers, position = [], 0
+    while position < len(opcodes):
+        width = _WIDTHS.get(opcodes[position])
         if width:
-            integers.append(int.from_bytes(opcodes[at + 1 : at + 1 + width], "little", signed=width == 4))
-        at += 1 + (width or 0)
+            integers.append(int.from_bytes(opcodes[position + 1 : position + 1 + width], "little", signed=width == 4))
+        position += 1 + (width or 0)
     return tuple(integers)

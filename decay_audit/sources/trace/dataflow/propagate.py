@@ -248,14 +248,16 @@ def _step(call: OperatorCall) -> str | None:
     if call.operator in {"mul", "div"} and _multiplies_by_number(call):
         return None
     distinct = {origin.parameter for _, origin in origins_of(*call.operands)}
-    alike = len({operand.shape for operand in call.operands}) == 1 and all(map(derives_from_parameters, call.operands))
+    same_shape = len({operand.shape for operand in call.operands}) == 1 and all(
+        map(derives_from_parameters, call.operands)
+    )
     joins = call.operator in {"mul", "div", "add"} and len(call.operands) == 2
-    return f"{call.operator} of parameters" if joins and alike and len(distinct) > 1 else call.operator
+    return f"{call.operator} of parameters" if joins and same_shape and len(distinct) > 1 else call.operator
 
 
 def _multiplies_by_number(call: OperatorCall) -> bool:
     """Whether the call has one operand from parameters, and all others have a single element."""
-    own = [operand for operand in call.operands if derives_from_parameters(operand)]
+    from_parameters = [operand for operand in call.operands if derives_from_parameters(operand)]
     others = [operand for operand in call.operands if not derives_from_parameters(operand)]
     return len(own) == 1 and not any(operand.shape for operand in others)
 

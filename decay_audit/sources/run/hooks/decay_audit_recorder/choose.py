@@ -64,7 +64,7 @@ def wrapper_chain(optimizer: Any) -> List[Any]:
     while True:
         values = list(getattr(chain[-1], "__dict__", {}).values())
         wrapped = {id(value): value for value in values if is_optimizer(value)}
-        if len(wrapped) != 1 or next(iter(wrapped)) in {id(each) for each in chain}:
+        if len(wrapped) != 1 or next(iter(wrapped)) in {id(member) for member in chain}:
             return chain
         chain.append(next(iter(wrapped.values())))
 
@@ -105,7 +105,12 @@ def names_of_tensors(models: Iterable[NamedModule]) -> Dict[int, str]:
 def parameter_ids(module: nn.Module) -> Set[int]:
     """The ids of a module's parameters."""
     try:
-        return {id(tensor) for each in modules_in(module) for tensor in each._parameters.values() if tensor is not None}
+        return {
+            id(tensor)
+            for module_inside in modules_in(module)
+            for tensor in module_inside._parameters.values()
+            if tensor is not None
+        }
     except AttributeError:  # the constructor of nn.Module has not run
         return set()
 

@@ -79,8 +79,8 @@ def _model(name: str, module: nn.Module, tables: _Tables) -> Data:
     if type(module).named_parameters is not nn.Module.named_parameters:
         own_names = ((id(tensor), own) for own, tensor in module.named_parameters())
         data["raw_names"] = {str(tables.index_of[key]): own for key, own in own_names if key in tables.index_of}
-    for each in choose.modules_in(module):
-        for tensor, shape in plain.whole_shapes(each):
+    for module_inside in choose.modules_in(module):
+        for tensor, shape in plain.whole_shapes(module_inside):
             if id(tensor) in tables.index_of:
                 tables.tensors[tables.index_of[id(tensor)]]["shape"] = shape
     return data
@@ -150,7 +150,7 @@ def _optimizer(entry: "recording.OptimizerEntry", models: List[int], tables: _Ta
         "line": entry.line,
         "position": entry.position,
         "models": models,
-        "chain": [plain.optimizer_class(each) for each in chain],
+        "chain": [plain.optimizer_class(member) for member in chain],
         "set_names": entry.set_names,
         "groups": [],
         "stepping": optimizer is recording.STEPPING,

@@ -75,7 +75,7 @@ def _measurement(optimizer: Any, stepping: Any, notes: List[str]) -> Data:
     known_classes = settings.TOOL["measure"] == "all"
     try:
         data: Data = measured_data(optimizer, known_classes=known_classes)
-        inner = [each for each in choose.wrapper_chain(optimizer)[1:] if each is stepping]
+        inner = [member for member in choose.wrapper_chain(optimizer)[1:] if member is stepping]
         if data["failure"] and inner:
             data_of_inner: Data = measured_data(stepping, known_classes=True)
             if not data_of_inner["failure"]:
