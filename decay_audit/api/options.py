@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import fields
 
-from decay_audit.model.choices import SUFFIXES, CodeStyle, CodeTarget, Color, Device, Format, ScheduleInterval, Severity
+from decay_audit.model.choices import SUFFIXES, CodeStyle, Color, Device, Format, Framework, ScheduleInterval, Severity
 
 DEFAULT_RULES = "no-norm-no-bias"
 """The ruleset if the user names none."""
@@ -292,7 +292,7 @@ class CodeOptions(Struct, frozen=True, kw_only=True):
         ),
     ] = "rule"
     for_: Annotated[
-        CodeTarget,
+        Framework,
         Option(
             "Output",
             "The framework for which the code is: `torch` writes param groups, the others what they take instead.",

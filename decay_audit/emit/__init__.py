@@ -10,7 +10,7 @@
 - groups: plans -> the groups of the code
 - like/: optimizers that exist -> data from which code can make them again
 - edit/: a file of the user -> the same file, whose optimizer takes the param groups
-- targets/: a plan -> what a framework takes instead of param groups
+- frameworks/: a plan -> what a framework takes instead of param groups
 - python/: literals, lines and templates
 """
 

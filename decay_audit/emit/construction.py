@@ -141,8 +141,8 @@ def _check_settings(lr: float | None, settings: Sequence[str], *, has_scaled_lr:
     if has_scaled_lr and (sets_rate or (has_optimizer and lr is None)):
         raise DecayAuditError("the ruleset scales learning rates", "give the one that it scales: --lr 3e-4")
     if not has_optimizer and (settings or (lr is not None and not has_scaled_lr)):
-        what = "settings were" if settings else "a learning rate was"
-        raise DecayAuditError(f"{what} given without an optimizer", "name its class: --optimizer AdamW")
+        subject = "settings were" if settings else "a learning rate was"
+        raise DecayAuditError(f"{subject} given without an optimizer", "name its class: --optimizer AdamW")
 
 
 def _classes(groups: Iterable[EmittedGroup], optimizer: str | None) -> dict[str | None, optimizers.OptimizerClass]:

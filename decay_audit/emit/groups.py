@@ -9,7 +9,7 @@ from decay_audit.rulesets.plan import Decision, Plan
 
 
 class GroupKey(Struct, frozen=True, kw_only=True):
-    """What all parameters of a group share: two parameters are in one group of the code if their keys are equal.
+    """The settings that all parameters of a group share: two parameters are in one group if their keys are equal.
 
     Attributes:
         use: the name of the optimizer that takes the group; None if there is only one.

@@ -90,7 +90,7 @@ def write_arguments(
     if lr is not None and not (isfinite(lr) and lr >= 0):
         raise DecayAuditError(f"lr is {lr}", "it must be a finite number, 0 or more")
     common = {} if lr is None else {"lr": repr(float(lr))}
-    own: dict[str | None, dict[str, str]] = {use: {} for use in uses}
+    by_use: dict[str | None, dict[str, str]] = {use: {} for use in uses}
     for setting in settings:
         path, equals, value = setting.partition("=")
         use, dot, name = path.rpartition(".")
@@ -106,11 +106,11 @@ def write_arguments(
             raise DecayAuditError(
                 f"{name} cannot be set here: each param group has its own", "use --weight-decay or the ruleset"
             )
-        arguments = own[use] if dot else common
+        arguments = by_use[use] if dot else common
         if name in arguments:
             raise DecayAuditError(f"{path} is given twice", "give each setting once")
         arguments[name] = _value(name, value.strip())
-    return {use: {**common, **settings_of_use} for use, settings_of_use in own.items()}
+    return {use: {**common, **settings_of_use} for use, settings_of_use in by_use.items()}
 
 
 def _value(name: str, text: str) -> str:

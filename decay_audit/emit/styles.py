@@ -22,8 +22,8 @@ _PAIRS = (
     (r"^( +)tensor$", r"\1(name, tensor)"),
     (r"^( +)tensor for name, tensor in", r"\1(name, tensor) for name, tensor in"),
 )
-"""Regexes for the beginnings of emitted lines that select a parameter, and the text that selects it with its name. They
-never hit a name of the model: those stand in quotes or in comments."""
+"""Regexes for emitted lines that select a parameter, and the text that selects it together with its name. The regexes
+match no name of the model: such names are in quotes or in comments."""
 
 
 def write_code(  # noqa: PLR0913  (its keywords are the options of the verb)

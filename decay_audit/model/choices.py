@@ -25,7 +25,7 @@ CodeStyle = Literal["rule", "names", "library", "policy"]
 """How emitted code selects parameters: by conditions, by names, by calling decay-audit, or by the rules."""
 
 
-CodeTarget = Literal["torch", "lightning", "trainer", "timm", "mmengine", "detectron2", "torchtitan", "optax"]
+Framework = Literal["torch", "lightning", "trainer", "timm", "mmengine", "detectron2", "torchtitan", "optax"]
 """The framework for which code is written."""
 
 

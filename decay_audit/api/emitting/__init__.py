@@ -163,7 +163,7 @@ def _emit_for_framework(
 ) -> EmittedCode:
     """Write the code for a framework. If it calls code for torch, that code is first compared with the plan."""
     from decay_audit import emit
-    from decay_audit.emit import targets as frameworks
+    from decay_audit.emit import frameworks
 
     target = code_options.for_
     text = ""

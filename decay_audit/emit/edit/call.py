@@ -50,7 +50,7 @@ class ReplacedCall(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class _Candidate(Struct, frozen=True, kw_only=True, eq=False):
-    """A call that makes an optimizer, or seems to. `path` is None where its class is not known."""
+    """A call that makes an optimizer, or seems to. `path` is the path of its class; None if that is not known."""
 
     node: ast.Call
     path: str | None
@@ -58,10 +58,10 @@ class _Candidate(Struct, frozen=True, kw_only=True, eq=False):
 
 
 def find_call(source: SourceFile, line: int | None = None) -> ReplacedCall:
-    """Find the one call that makes an optimizer, or the one on a line.
+    """Find the only call that makes an optimizer, or the call on a given line.
 
     Raises:
-        DecayAuditError: there is none, there are several, or the call is not understood.
+        DecayAuditError: there is no such call, there are several, or the call is not understood.
     """
     candidates = [*_candidates(source)]
     if line is not None:
@@ -125,7 +125,7 @@ def _understand(source: SourceFile, candidate: _Candidate) -> ReplacedCall:
     """Read the arguments of a call.
 
     Raises:
-        DecayAuditError: they are not understood.
+        DecayAuditError: the arguments are not understood.
     """
     node, line = candidate.node, candidate.node.lineno
     name = ast.unparse(node.func)
@@ -198,7 +198,7 @@ def _model(source: SourceFile, argument: ast.expr, line: int) -> tuple[str, bool
 
 
 def _without_filter(argument: ast.expr) -> tuple[ast.expr, bool]:
-    """Return the parameters inside of `filter(lambda p: p.requires_grad, ...)` and the like."""
+    """Return what `filter(lambda p: p.requires_grad, ...)` and the like filter, and whether there is a filter."""
     match argument:
         case ast.Call(func=ast.Name(id="filter"), args=[ast.Lambda(body=body, args=arguments), inner], keywords=[]):
             names = [argument.arg for argument in arguments.args]

@@ -41,22 +41,25 @@ def change(source: SourceFile, call: ReplacedCall, code: str, *, keeps_weight_de
         keeps_weight_decay: whether the function gets the coefficient that the call has.
 
     Raises:
-        DecayAuditError: the file uses a name of the code for something else, or the function needs what the call lacks.
+        DecayAuditError: the file uses a name of the code for something else, or the function needs an argument that the
+            call does not set.
     """
     parts = _split(code)
     needed = [new for new in parts.imports if not _is_defined_in(source, new)]
-    place = _place(source, call, [new.name for new in parts.imports if new not in needed])
-    missing = missing_imports(source, needed, before_line=place)
+    insertion_line = _insertion_line(source, call, [new.name for new in parts.imports if new not in needed])
+    missing = missing_imports(source, needed, before_line=insertion_line)
     names = _names_of(source.tree)
     function = next((name for name in FUNCTION_NAMES if name not in names), None)
     constants = [name for name in _constants(parts.body) if name in names]
     if function is None or constants:
-        taken = constants[0] if constants else FUNCTION
-        raise source.refusal(names[taken], f"the name `{taken}` is in use, and the code needs it", "rename it")
+        name_in_use = constants[0] if constants else FUNCTION
+        raise source.refusal(
+            names[name_in_use], f"the name `{name_in_use}` is in use, and the code needs it", "rename it"
+        )
     body = re.sub(rf"\bdef {FUNCTION}\b", f"def {function}", parts.body)
     replacements = [
-        *_import_replacements(source, missing, place),
-        _insertion(source, place, f"{TITLE}\n{parts.comments}{body}"),
+        *_import_replacements(source, missing, insertion_line),
+        _insertion(source, insertion_line, f"{TITLE}\n{parts.comments}{body}"),
         *_call_replacements(source, call, function, parts.arguments, keeps_weight_decay=keeps_weight_decay),
     ]
     text = source.replace(replacements)
@@ -126,7 +129,7 @@ def _names_of(tree: ast.Module) -> dict[str, int]:
     return names
 
 
-def _place(source: SourceFile, call: ReplacedCall, classes: Sequence[str]) -> int:
+def _insertion_line(source: SourceFile, call: ReplacedCall, classes: Sequence[str]) -> int:
     """Choose the line above which the function is inserted: after the classes that it needs, before its call.
 
     Raises:
@@ -167,13 +170,13 @@ def _first_line(source: SourceFile, statement: ast.stmt) -> int:
 
 def _insertion(source: SourceFile, line: int, text: str) -> Replacement:
     """Insert definitions above a line, with two empty lines before and after them."""
-    at = _line_start(source, line)
-    before, after = source.text[:at].decode(), source.text[at:].decode()
+    offset = _line_start(source, line)
+    before, after = source.text[:offset].decode(), source.text[offset:].decode()
     ending = "" if not before or before.endswith(("\n", "\r")) else "\n"
     empty_before = _empty_lines(reversed(before.splitlines())) if before else 2
     empty_after = _empty_lines(iter(after.splitlines())) if after.strip() else 2
     new = ending + "\n" * max(0, 2 - empty_before) + text + "\n" * max(0, 2 - empty_after)
-    return at, at, new
+    return offset, offset, new
 
 
 def _empty_lines(lines: Iterator[str]) -> int:
@@ -189,12 +192,12 @@ def _line_start(source: SourceFile, line: int) -> int:
     return source.line_starts[min(line - 1, len(source.line_starts) - 1)]
 
 
-def _import_replacements(source: SourceFile, missing: Sequence[Import], position: int) -> Iterator[Replacement]:
+def _import_replacements(source: SourceFile, missing: Sequence[Import], insertion_line: int) -> Iterator[Replacement]:
     """Insert the imports: those of the standard library after its other imports, the rest after the last import."""
     statements = [
         node
         for node in source.tree.body
-        if isinstance(node, ast.Import | ast.ImportFrom) and (node.end_lineno or 0) < position
+        if isinstance(node, ast.Import | ast.ImportFrom) and (node.end_lineno or 0) < insertion_line
     ]
     of_library = [node for node in statements if _root(node) in sys.stdlib_module_names]
     for from_library, nodes in ((True, of_library), (False, statements)):
@@ -208,16 +211,16 @@ def _import_insertion(
 ) -> Replacement:
     text = "".join(f"{line}\n" for line in lines)
     if after:
-        at = _line_start(source, (after[-1].end_lineno or 0) + 1)
-        has_end = source.text[:at].endswith((b"\n", b"\r"))
-        return at, at, text if has_end else f"\n{text}"
+        offset = _line_start(source, (after[-1].end_lineno or 0) + 1)
+        has_end = source.text[:offset].endswith((b"\n", b"\r"))
+        return offset, offset, text if has_end else f"\n{text}"
     if statements:
-        at = _line_start(source, statements[0].lineno)
-        return at, at, f"{text}\n"
+        offset = _line_start(source, statements[0].lineno)
+        return offset, offset, f"{text}\n"
     body = source.tree.body
     line = (body[0].end_lineno or 0) + 1 if ast.get_docstring(source.tree) else _first_line(source, body[0])
-    at = _line_start(source, line)
-    return at, at, f"\n{text}" if ast.get_docstring(source.tree) else f"{text}\n"
+    offset = _line_start(source, line)
+    return offset, offset, f"\n{text}" if ast.get_docstring(source.tree) else f"{text}\n"
 
 
 def _root(node: ast.stmt) -> str:

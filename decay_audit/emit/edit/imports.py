@@ -122,11 +122,11 @@ def missing_imports(source: SourceFile, needed: Sequence[Import], before_line: i
     Raises:
         DecayAuditError: the file gives one of the names to something else.
     """
-    imports, own = list_imports(source.tree), module_bindings(source.tree)
+    imports, bindings = list_imports(source.tree), module_bindings(source.tree)
     missing = []
     for new in needed:
         same_name = [bound for bound in imports if bound.name == new.name]
-        clash = next((bound.line for bound in same_name if not is_same(bound.path, new.path)), own.get(new.name))
+        clash = next((bound.line for bound in same_name if not is_same(bound.path, new.path)), bindings.get(new.name))
         if clash is not None:
             raise source.refusal(
                 clash,

@@ -58,11 +58,11 @@ def _copy(name: str, optimizer: Any, names: Mapping[int, str], log: Construction
         groups=tuple(
             GroupCopy(
                 parameters=tuple(names.get(id(tensor), "") for tensor in group["params"]),
-                settings=tuple(item for item in own if not _why_not_writable(item[1])),
+                settings=tuple(item for item in settings_of_group if not _why_not_writable(item[1])),
                 lr=_plain_number(settings.get("lr")),
                 all_settings=settings,
             )
-            for group, settings, own in zip(optimizer.param_groups, groups, own_settings, strict=True)
+            for group, settings, settings_of_group in zip(optimizer.param_groups, groups, own_settings, strict=True)
         ),
         lr=_plain_number(defaults.get("lr") if problem else arguments.get("lr")),
         attributes={

@@ -118,20 +118,20 @@ def _patterns(indexes: Sequence[tuple[int, ...]], width: int) -> list[Pattern]:
     """Find patterns that together contain each tuple of numbers exactly once."""
     if width == 0:
         return [()] * len(indexes)
-    rest_of: dict[int, list[tuple[int, ...]]] = {}
+    tails_by_first: dict[int, list[tuple[int, ...]]] = {}
     for first, *rest in sorted(set(indexes)):
-        rest_of.setdefault(first, []).append(tuple(rest))
+        tails_by_first.setdefault(first, []).append(tuple(rest))
     patterns: list[Pattern] = []
-    for run in _runs(rest_of):
-        patterns.extend((run, *pattern) for pattern in _patterns(rest_of[run[0]], width - 1))
+    for run in _runs(tails_by_first):
+        patterns.extend((run, *pattern) for pattern in _patterns(tails_by_first[run[0]], width - 1))
     return patterns
 
 
-def _runs(rest_of: Mapping[int, list[tuple[int, ...]]]) -> Iterator[range]:
+def _runs(tails_by_first: Mapping[int, list[tuple[int, ...]]]) -> Iterator[range]:
     """Yield runs of consecutive numbers that are followed by the same names."""
     run = range(0)
-    for number, rest in rest_of.items():
-        if run and number == run.stop and rest == rest_of[run.start]:
+    for number, rest in tails_by_first.items():
+        if run and number == run.stop and rest == tails_by_first[run.start]:
             run = range(run.start, number + 1)
             continue
         if run:

@@ -15,7 +15,7 @@ LONGEST_CLAUSE = LINE_LENGTH - INDENT - len("    or ") - len(":")
 """The most characters of an operand that fits into one line."""
 PAIR = 2
 """With this number of operands, the formatter would break a long line inside the brackets of an operand; a constant
-avoids that. It writes three or more operands on lines of their own."""
+avoids that. Three or more operands are written on lines of their own."""
 
 _CONSTANTS: dict[Form, tuple[str, str]] = {
     "suffix": ("SUFFIXES", "name.endswith({})"),

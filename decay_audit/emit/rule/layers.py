@@ -1,6 +1,6 @@
 """Write learning rates by layer as code: a function `layer_id` that numbers the layers, and groups that it sorts.
 
-The numbers come from the layer rules of a ruleset, or from what a model says by `group_matcher()`. Only layers that
+The numbers come from the layer rules of a ruleset, or from the model's `group_matcher()`. Only layers that
 follow from names are written, so that the code gives the groups of a deeper model, too.
 """
 
@@ -37,7 +37,7 @@ class LayerCode(Struct, frozen=True, kw_only=True):
         rate: the factor from one layer to the layer before it.
         patterns: the first that matches gives a parameter its layer.
         otherwise: the layer of every other parameter, as Python.
-        above: how many layers come after the highest number that a name gives.
+        above: how many layers follow the layer with the highest number in a name.
         least: the lowest number that the last layer can have.
     """
 
@@ -72,20 +72,22 @@ def find_layers(plans: Sequence[Plan], groups: Iterable[GroupKey]) -> LayerCode:
     Raises:
         DecayAuditError: the layers do not follow from names, or the groups differ in more than layer and decay.
     """
-    ruleset, decay = plans[0].ruleset, plans[0].ruleset.layer_decay
+    ruleset, layer_decay = plans[0].ruleset, plans[0].ruleset.layer_decay
     base, keys = ruleset.weight_decay, tuple(groups)
-    reasons = ["it has no layers"] if decay is None else []
+    reasons = ["it has no layers"] if layer_decay is None else []
     reasons += ["`lr_scale` also scales learning rates"] if ruleset.lr_scale else []
     reasons += ["it reads raw names"] if ruleset.names == "raw" else []
     reasons += ["it has several optimizers"] if any(key.use is not None for key in keys) else []
     reasons += ["it has several coefficients"] if {key.weight_decay for key in keys} - {0.0, base} else []
     reasons += ["groups have settings of their own"] if any(key.settings or key.lr is not None for key in keys) else []
-    if decay is None or reasons:
+    if layer_decay is None or reasons:
         raise DecayAuditError(f"{ruleset.name} cannot be a function of layers: {join_words(reasons)}")
-    return _of_rules(decay) if decay.layers is not None else _of_model(plans[0], decay.rate)
+    return (
+        _code_for_rules(layer_decay) if layer_decay.layers is not None else _code_for_model(plans[0], layer_decay.rate)
+    )
 
 
-def _of_rules(decay: LayerDecay) -> LayerCode:
+def _code_for_rules(decay: LayerDecay) -> LayerCode:
     """Write the layer rules of a ruleset."""
     if decay.when is not None:
         raise DecayAuditError("the layers of the ruleset are for some models only (`when`)")
@@ -111,7 +113,7 @@ def _patterns_of(when: When) -> tuple[str, ...]:
     return (when.name_regex,) if isinstance(when.name_regex, str) else when.name_regex
 
 
-def _of_model(plan: Plan, rate: float) -> LayerCode:
+def _code_for_model(plan: Plan, rate: float) -> LayerCode:
     """Find how the numbers of a model's `group_matcher()` follow from names.
 
     Each block of a list must be a layer above the block before it. All that is in a lower layer keeps its number; all

@@ -1,6 +1,6 @@
 """Write a ruleset as a function of any model: each rule becomes a test, in the order of the rules.
 
-Only conditions that code can ask of a module and a tensor are written. A role takes an audit of the model.
+A condition is written if code can test it on a module and a tensor. A role cannot be tested: only an audit finds it.
 """
 
 import re
@@ -33,14 +33,14 @@ PARENTS = (
 
 _WORD = re.compile(r"[\w.]*")
 _FORMS = {"exact", "glob", "substring", "keywords"}
-"""How code can read what the model declares."""
+"""The forms of `declared_no_decay` that can be written."""
 _HANDLED = frozenset(
     {"name", "leaf", "owner_name", "name_regex", "leaf_regex", "owner", "owner_class", "within", "ndim", "numel"}
     | {"effective_ndim", "shape", "attribute", "trainable", "declared_no_decay", "any", "all", "not"}
 )
 """The keys of conditions that can be written."""
 _AUDITED = frozenset({"role", "layer", "scale_invariant", "inert"})
-"""The keys of conditions that ask for what only an audit finds out."""
+"""The keys of conditions on facts that only an audit finds out."""
 
 
 class PolicyTest(Struct, frozen=True, kw_only=True):
@@ -193,7 +193,7 @@ def write_policy(ruleset: RuleSet, variable_of: Callable[[float], str]) -> Branc
 
 
 def policy_groups(ruleset: RuleSet) -> tuple[GroupKey, ...]:
-    """List the groups that a ruleset can give: what decays first, and one for each coefficient."""
+    """List the groups that a ruleset can give, one for each coefficient, the largest first."""
     amounts = [rule.amount for rule in ruleset.rules] + ([ruleset.default] if ruleset.default else [])
     coefficients = dict.fromkeys(amount.coefficient(ruleset.weight_decay) for amount in amounts)
     return tuple(GroupKey(weight_decay=value) for value in sorted(coefficients, reverse=True))
@@ -226,7 +226,7 @@ def _all_conditions(ruleset: RuleSet) -> Iterator[When]:
 
 
 def _branch(keyword: str, operands: Sequence[PolicyTest]) -> list[str]:
-    """Write the line of a branch, with an operand a line if it is long."""
+    """Write the line of a branch; if it is too long, one line for each operand."""
     if len(operands) == 1:
         texts, word = operands[0].texts, "or"
     else:
@@ -264,9 +264,9 @@ def _torch_classes(pattern: str) -> list[str]:
 
 
 def _glob_tests(globs: Sequence[str], expression: str) -> Iterator[str]:
-    plain = [string(glob) for glob in globs if not set(glob) & set("*?[")]
-    if plain:
-        yield f"{expression} == {plain[0]}" if len(plain) == 1 else f"{expression} in ({', '.join(plain)})"
+    literals = [string(glob) for glob in globs if not set(glob) & set("*?[")]
+    if literals:
+        yield f"{expression} == {literals[0]}" if len(literals) == 1 else f"{expression} in ({', '.join(literals)})"
     yield from (_glob_test(glob, expression) for glob in globs if set(glob) & set("*?["))
 
 
@@ -287,14 +287,14 @@ def _regex_tests(patterns: Sequence[str], expression: str) -> Iterator[str]:
     for pattern in patterns:
         lower = pattern.startswith("(?i)")
         body = pattern.removeprefix("(?i)")
-        plain = body.replace(r"\.", ".") if not re.search(r"(?<!\\)\.", body) else body
+        literal = body.replace(r"\.", ".") if not re.search(r"(?<!\\)\.", body) else body
         subject = f"{expression}.lower()" if lower else expression
-        text = plain.lower() if lower else plain
-        if plain and _WORD.fullmatch(plain) and plain.isascii():
+        text = literal.lower() if lower else literal
+        if literal and _WORD.fullmatch(literal) and literal.isascii():
             yield f"{string(text)} in {subject}"
-        elif plain.endswith("$") and _WORD.fullmatch(plain[:-1]) and plain.isascii():
+        elif literal.endswith("$") and _WORD.fullmatch(literal[:-1]) and literal.isascii():
             yield f"{subject}.endswith({string(text[:-1])})"
-        elif plain.startswith("^") and _WORD.fullmatch(plain[1:]) and plain.isascii():
+        elif literal.startswith("^") and _WORD.fullmatch(literal[1:]) and literal.isascii():
             yield f"{subject}.startswith({string(text[1:])})"
         else:
             yield f"re.search({raw_string(pattern)}, {expression})"

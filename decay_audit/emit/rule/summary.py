@@ -32,8 +32,8 @@ def summarize(plans: Sequence[Plan], width: int) -> str:
         return "Decay no parameter of `model`."
     words = [f"some {noun}" if noun in decayed else noun for noun in not_decayed]
     for count in range(min(MOST_ROLES, len(words)), 0, -1):
-        shown = [*words[:count], *(["others"] if count < len(words) else [])]
-        sentence = f"Decay all parameters but {join_words(shown)}."
+        listed = [*words[:count], *(["others"] if count < len(words) else [])]
+        sentence = f"Decay all parameters but {join_words(listed)}."
         if len(sentence) <= width:
             return sentence
     return GENERAL_SENTENCE

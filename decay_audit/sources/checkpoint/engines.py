@@ -16,7 +16,7 @@ from decay_audit.text import count_noun
 _NEWEST: Final = ("latest", "latest_checkpointed_iteration.txt")
 """The files in which DeepSpeed and Megatron-LM name the folder of the newest checkpoint."""
 _MAX_NEWEST_BYTES: Final = 256
-"""The largest of these files."""
+"""The most bytes of such a file."""
 _ITERATION: Final = "iter_{:07d}"
 """The name of a folder of Megatron-LM: `iter_0001000`."""
 
@@ -29,7 +29,7 @@ _OPTIMIZER_STATES = re.compile(r"(?:bf16_|fp16_)?zero_pp_rank_(\d+)_mp_rank_(\d+
 _MEGATRON_RANK = re.compile(r"mp_rank_(\d+)(?:_(\d+))?")
 """The folder of one process of Megatron-LM: its number in tensor parallelism, and its stage of the pipeline."""
 _MEGATRON_FILES: Final = ("model_optim_rng.pt", "model_rng.pt")
-"""The file in that folder."""
+"""The file in that folder, by one of these names."""
 _FSDP_MODEL = re.compile(r"pytorch_model_fsdp_(\d+)")
 """The folder of the model that accelerate and the Trainer save with FSDP."""
 

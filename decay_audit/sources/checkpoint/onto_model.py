@@ -132,8 +132,8 @@ def find_prefix(saved: Sequence[Parameter], model: Sequence[Parameter]) -> str:
         for probe in probes
         if saved_name.endswith(f".{probe}")
     )
-    likely = sorted(suggested, key=lambda prefix: (-suggested[prefix], len(prefix), prefix))[:_MAX_PREFIXES]
-    return max(["", *likely], key=lambda prefix: sum(f"{prefix}{name}" in saved_names for name in names))
+    frequent = sorted(suggested, key=lambda prefix: (-suggested[prefix], len(prefix), prefix))[:_MAX_PREFIXES]
+    return max(["", *frequent], key=lambda prefix: sum(f"{prefix}{name}" in saved_names for name in names))
 
 
 def _by_name(parameters: Sequence[Parameter]) -> Mapping[str, Parameter]:

@@ -214,7 +214,7 @@ def _optimizer_prefixes(paths: list[KeyPath]) -> frozenset[str]:
 
 
 def _belongs_to_optimizer(path: KeyPath, prefixes: frozenset[str]) -> bool:
-    """Tell whether a tensor is a slot: its keys begin with the prefix of an optimizer, or name an optimizer's state."""
+    """Whether a tensor is a state of an optimizer: its keys begin with an optimizer's prefix, or name such a state."""
     name = ".".join(path)
     parts = name.split(".")
     parents = {".".join(parts[:depth]) for depth in range(1, min(len(parts), _MAX_DEPTH))}

@@ -11,7 +11,8 @@ from decay_audit.sources.checkpoint.contents import MalformedError
 from decay_audit.sources.checkpoint.formats.byte_source import OpenFile
 from decay_audit.text import count_noun, first_few
 
-# The end record, its zip64 form and the locator of that, an entry of the directory, and a local header.
+# The records of a zip archive: the end record, the zip64 end record and its locator, an entry of the directory, and the
+# header in front of a member.
 _END = Layout("<4s4H2LH")
 _END_64 = Layout("<4sQ2H2L4Q")
 _LOCATOR_64 = Layout("<4sLQL")
@@ -27,7 +28,7 @@ _SAVE_HINT: Final = "save the state dict again with torch.save"
 
 
 class ZipMember(Struct, frozen=True, kw_only=True, eq=False, gc=False):
-    """An entry of the directory: sizes of a member, and the position `position` of its local header, in bytes."""
+    """An entry of the directory: the sizes of a member, and the position of its header in bytes."""
 
     flags: int
     method: int

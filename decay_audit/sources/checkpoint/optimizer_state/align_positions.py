@@ -48,11 +48,18 @@ def _single_group(shapes: Sequence[Shape], groups: Sequence[Sequence[Shape | Non
     by_shape: dict[Shape, list[int]] = {}
     for parameter in range(len(shapes) - 1, -1, -1):
         by_shape.setdefault(shapes[parameter], []).append(parameter)
-    matches = {at: by_shape[shape].pop() for at, shape in enumerate(group) if shape is not None and by_shape.get(shape)}
+    matches = {
+        index_in_group: by_shape[shape].pop()
+        for index_in_group, shape in enumerate(group)
+        if shape is not None and by_shape.get(shape)
+    }
     remaining = iter(sorted(parameter for parameters in by_shape.values() for parameter in parameters))
     if len(matches) != sum(shape is not None for shape in group):
         return None
-    return {(index, at): matches[at] if at in matches else next(remaining) for at in range(len(group))}
+    return {
+        (index, index_in_group): matches[index_in_group] if index_in_group in matches else next(remaining)
+        for index_in_group in range(len(group))
+    }
 
 
 def _by_shape(
@@ -63,8 +70,8 @@ def _by_shape(
         return {}
     positions: dict[Shape | None, list[Position]] = {}
     for index, group in enumerate(groups):
-        for at, shape in enumerate(group):
-            positions.setdefault(shape, []).append((index, at))
+        for index_in_group, shape in enumerate(group):
+            positions.setdefault(shape, []).append((index, index_in_group))
     parameters: dict[Shape, list[int]] = {}
     for index, shape in enumerate(shapes):
         parameters.setdefault(shape, []).append(index)
@@ -94,7 +101,10 @@ def _by_order(
         steps = list(_backward(shapes[index], groups, reachable, levels[index]))
         possible = {group for _, _, group in steps}
         previous, group = next((earlier, group) for earlier, later, group in steps if later == current)
-        certain = None not in possible and len({weight_decays[at] for at in possible if at is not None}) == 1
+        certain = (
+            None not in possible
+            and len({weight_decays[candidate] for candidate in possible if candidate is not None}) == 1
+        )
         if group is not None and certain:
             matches[group, previous[group]] = index
         reachable, current = {earlier for earlier, _, _ in steps}, previous
@@ -126,9 +136,9 @@ def _next(
     """List the steps for one parameter: into each group whose next position fits, or into no group."""
     if can_skip:
         yield progress, None
-    for index, (group, taken) in enumerate(zip(groups, progress, strict=True)):
-        if taken < len(group) and (group[taken] is None or group[taken] == shape):
-            yield (*progress[:index], taken + 1, *progress[index + 1 :]), index
+    for index, (group, matched) in enumerate(zip(groups, progress, strict=True)):
+        if matched < len(group) and (group[matched] is None or group[matched] == shape):
+            yield (*progress[:index], matched + 1, *progress[index + 1 :]), index
 
 
 def _backward(

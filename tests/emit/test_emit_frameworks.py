@@ -23,10 +23,10 @@ from typer.testing import CliRunner
 import decay_audit
 from decay_audit import Plan
 from decay_audit.cli import app
-from decay_audit.emit import targets
-from decay_audit.emit.targets.settings import Setting, settings_by_name
+from decay_audit.emit import frameworks
+from decay_audit.emit.frameworks.settings import Setting, settings_by_name
 from decay_audit.errors import DecayAuditError
-from decay_audit.model.choices import CodeTarget
+from decay_audit.model.choices import Framework
 from decay_audit.rulesets.importing import import_rules
 from tests.emit.plans import ruff_complaints
 from tests.menagerie import MENAGERIE
@@ -47,10 +47,10 @@ def build(name: str) -> nn.Module:
         return MODELS[name]()
 
 
-def write(target: CodeTarget, name: str, rules: str, *, approximate: bool = False) -> tuple[str, Plan, dict[str, str]]:
+def write(target: Framework, name: str, rules: str, *, approximate: bool = False) -> tuple[str, Plan, dict[str, str]]:
     plan = decay_audit.plan(build(name), rules, 0.05)
-    request = targets.FrameworkRequest(plan=plan, target=name, optimizer="AdamW", lr=LEARNING_RATE)
-    code = targets.write(target, request, approximate=approximate)
+    request = frameworks.FrameworkRequest(plan=plan, target=name, optimizer="AdamW", lr=LEARNING_RATE)
+    code = frameworks.write(target, request, approximate=approximate)
     return code.text, plan, dict(code.differences)
 
 

@@ -12,16 +12,16 @@
 
 from collections.abc import Callable, Mapping
 
-from decay_audit.emit.targets import kinds, methods, name_lists
-from decay_audit.emit.targets.request import FrameworkCode, FrameworkRequest
+from decay_audit.emit.frameworks import kinds, methods, name_lists
+from decay_audit.emit.frameworks.request import FrameworkCode, FrameworkRequest
 from decay_audit.errors import DecayAuditError
-from decay_audit.model.choices import CodeTarget
+from decay_audit.model.choices import Framework
 from decay_audit.text import first_few
 
 NAMES_SHOWN = 5
 """How many parameters an error names."""
 
-WRITERS: Mapping[CodeTarget, Callable[[FrameworkRequest], FrameworkCode]] = {
+WRITERS: Mapping[Framework, Callable[[FrameworkRequest], FrameworkCode]] = {
     "lightning": methods.lightning,
     "trainer": methods.trainer,
     "timm": name_lists.timm,
@@ -32,7 +32,7 @@ WRITERS: Mapping[CodeTarget, Callable[[FrameworkRequest], FrameworkCode]] = {
 }
 
 
-def write(target: CodeTarget, request: FrameworkRequest, *, approximate: bool = False) -> FrameworkCode:
+def write(framework: Framework, request: FrameworkRequest, *, approximate: bool = False) -> FrameworkCode:
     """Write the code of a framework.
 
     Args:
@@ -41,11 +41,11 @@ def write(target: CodeTarget, request: FrameworkRequest, *, approximate: bool = 
     Raises:
         DecayAuditError: the framework cannot express the plan.
     """
-    code = WRITERS[target](request)
+    code = WRITERS[framework](request)
     if code.differences and not approximate:
-        shown = first_few([f"{name} ({reason})" for name, reason in code.differences.items()], NAMES_SHOWN)
+        examples = first_few([f"{name} ({reason})" for name, reason in code.differences.items()], NAMES_SHOWN)
         raise DecayAuditError(
-            f"{target} would treat {shown} differently; nothing was written",
+            f"{framework} would treat {examples} differently; nothing was written",
             "--approximate writes the nearest code; --for torch writes param groups that are exact",
         )
     return code

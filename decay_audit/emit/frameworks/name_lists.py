@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from decay_audit.emit.frameworks import patterns
+from decay_audit.emit.frameworks.request import FrameworkCode, FrameworkRequest
+from decay_audit.emit.frameworks.settings import Setting, differences, settings_by_name, trainable
 from decay_audit.emit.python import layout
 from decay_audit.emit.python.literals import comment, number, string
-from decay_audit.emit.targets import patterns
-from decay_audit.emit.targets.request import FrameworkCode, FrameworkRequest
-from decay_audit.emit.targets.settings import Setting, differences, settings_by_name, trainable
 from decay_audit.rulesets.plan import Decision
 
 TORCHTITAN_LR = 8e-4

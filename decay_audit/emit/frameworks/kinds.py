@@ -6,12 +6,12 @@ mmengine knows norms, biases and vectors; detectron2 knows norms, and the last p
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
+from decay_audit.emit.frameworks import patterns
+from decay_audit.emit.frameworks.name_lists import base_coefficient, header
+from decay_audit.emit.frameworks.request import FrameworkCode, FrameworkRequest
+from decay_audit.emit.frameworks.settings import Setting, differences, settings_by_name, trainable
 from decay_audit.emit.python import layout
 from decay_audit.emit.python.literals import number, string
-from decay_audit.emit.targets import patterns
-from decay_audit.emit.targets.name_lists import base_coefficient, header
-from decay_audit.emit.targets.request import FrameworkCode, FrameworkRequest
-from decay_audit.emit.targets.settings import Setting, differences, settings_by_name, trainable
 from decay_audit.rulesets.plan import Decision
 
 MMENGINE_NORMS = frozenset(
@@ -149,12 +149,12 @@ def detectron2(request: FrameworkRequest) -> FrameworkCode:
     spares_norms = bool(norms) and norms.count(0.0) > len(norms) / 2
     overrides: dict[str, float] = {}
     for leaf in dict.fromkeys(name.rpartition(".")[2] for name in settings):
-        named = [name for name in settings if name.rpartition(".")[2] == leaf]
+        same_leaf = [name for name in settings if name.rpartition(".")[2] == leaf]
         if any(
             settings[name].weight_decay != _detectron2_default(decisions[name], base, spares_norms=spares_norms)
-            for name in named
+            for name in same_leaf
         ):
-            coefficients = [settings[name].weight_decay for name in named]
+            coefficients = [settings[name].weight_decay for name in same_leaf]
             overrides[leaf] = max(dict.fromkeys(coefficients), key=coefficients.count)
     actual = {
         name: Setting(

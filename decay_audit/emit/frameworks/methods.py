@@ -1,7 +1,7 @@
 """Write the methods that call the emitted functions: of a LightningModule, and of transformers' Trainer."""
 
-from decay_audit.emit.targets.request import FrameworkCode, FrameworkRequest
-from decay_audit.emit.targets.settings import settings_by_name
+from decay_audit.emit.frameworks.request import FrameworkCode, FrameworkRequest
+from decay_audit.emit.frameworks.settings import settings_by_name
 from decay_audit.errors import DecayAuditError
 
 LIGHTNING = '''
@@ -85,9 +85,9 @@ def _with_import(code: str, line: str) -> str:
     return "".join([*lines[:index], f"{line}\n", *lines[index:]])
 
 
-def _require_optimizer(request: FrameworkRequest, target: str) -> None:
+def _require_optimizer(request: FrameworkRequest, framework: str) -> None:
     if not request.has_optimizer:
         raise DecayAuditError(
-            f"--for {target} writes a method that makes the optimizer",
+            f"--for {framework} writes a method that makes the optimizer",
             "name its class, as in --optimizer AdamW --lr 3e-4, or an optimizer that exists: --like EXPR",
         )
