@@ -18,7 +18,7 @@ MATRICES: frozenset[Role] = frozenset({"conv_weight", "linear_weight", "recurren
 BIASES_AND_NORMS: frozenset[Role] = frozenset({"bias", "norm_weight", "norm_bias"})
 """The roles of vectors, which usually do not decay."""
 
-SHOWN = 3
+_MAX_LOCATIONS = 3
 """How many locations one finding names."""
 _TENSOR_ATTRIBUTE = "_no_weight_decay"
 """The attribute by which a tensor itself declares that it does not decay."""
@@ -82,7 +82,7 @@ def _find_decayed_against_declaration(plan: Plan) -> Iterator[Finding]:
             f"{declarations(declared)}",
             expected="spared",
             found="decayed",
-            where=first_few(sorted({decision.location or decision.rule for decision in members}), SHOWN),
+            where=first_few(sorted({decision.location or decision.rule for decision in members}), _MAX_LOCATIONS),
             fix="" if lenient else _sparing_rules(plan, declared),
             severity="note" if lenient else None,
         )
@@ -104,8 +104,8 @@ def declarations(declared: Sequence[str]) -> str:
     """
     patterns = {method: _NUMBER_IN_NAME.sub("*", method) for method in declared}
     counts = Counter(patterns.values())
-    shown = list(dict.fromkeys(pattern if counts[pattern] > 1 else method for method, pattern in patterns.items()))
-    return first_few(shown, SHOWN) if len(shown) > SHOWN else join_words(shown)
+    listed = list(dict.fromkeys(pattern if counts[pattern] > 1 else method for method, pattern in patterns.items()))
+    return first_few(listed, _MAX_LOCATIONS) if len(listed) > _MAX_LOCATIONS else join_words(listed)
 
 
 def _sparing_rules(plan: Plan, declared: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """Findings on a script that ran: changed groups (DA803), parameters without a gradient at first (DA806), and DA201.
 
-DA201 is here on parameters that got a gradient, but are neither in an optimizer nor in an audited model.
+DA201 here reports parameters that got a gradient, but are neither in an optimizer nor in an audited model.
 """
 
 from collections.abc import Iterator, Sequence

@@ -154,8 +154,8 @@ def _inherited_routes(plan: Plan) -> list[Route]:
 def _name_patterns(when: When) -> list[When]:
     """Split a condition into its conditions on names, one for each key."""
     inner_conditions = (*(when.any_ or ()), *(when.all_ or ()))
-    own = [When(**{key: value}) for key in _PATTERN_KEYS if (value := getattr(when, key)) is not None]
-    return own + [pattern for inner in inner_conditions for pattern in _name_patterns(inner)]
+    conditions = [When(**{key: value}) for key in _PATTERN_KEYS if (value := getattr(when, key)) is not None]
+    return conditions + [pattern for inner in inner_conditions for pattern in _name_patterns(inner)]
 
 
 def _pattern_words(when: When) -> Iterator[str]:

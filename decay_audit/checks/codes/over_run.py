@@ -6,10 +6,10 @@ RUN_CODES: dict[str, Code] = {
     "DA801": Code(
         title="decay moves nothing over this run",
         severity="note",
-        explanation="The sum of lr x weight_decay over all steps of the run (--steps, --schedule) is below 0.01, with "
-        "momentum in it: if only decay acts, the weights keep more than 99 % of their values. The run would end alike "
-        "with a coefficient of 0, and so would every other choice of which parameters decay. That is usual in a short "
-        "fine-tuning run with a small learning rate.",
+        explanation="The sum of lr x weight_decay over all steps of the run (--steps, --schedule) is below 0.01; the "
+        "effect of momentum is included. If only decay acts, the weights keep more than 99 % of their values. With a "
+        "coefficient of 0, or with any other choice of which parameters decay, the run would end almost the same. That "
+        "is usual in a short fine-tuning run with a small learning rate.",
     ),
     "DA802": Code(
         title="decay forgets faster than an epoch, or slower than the run",

@@ -18,7 +18,7 @@ TOLERANCE = 1e-6
 """Relative difference up to which two coefficients are the same."""
 _PRODUCT_FIX = "write `compare: product` in the ruleset if lr x weight_decay is what should agree"
 _MAX_COEFFICIENTS = 5
-"""How many groups one finding names."""
+"""How many coefficients, with their groups, one finding lists."""
 
 
 def check_coefficients(observed: ObservedPlan) -> Iterator[Finding]:
@@ -284,24 +284,26 @@ def _find_decayed_against_declaration(observed: ObservedPlan) -> Iterator[Findin
     ]
     for _, differing in by_leniency(declared, itemgetter(0)):
         decisions = _unique(differing)
-        places = declarations(sorted({decision.classified.parameter.declared_no_decay or "" for decision in decisions}))
+        methods = declarations(
+            sorted({decision.classified.parameter.declared_no_decay or "" for decision in decisions})
+        )
         message = (
             f"{count_by_kind(decisions)} {_are(decisions)} decayed although the model excludes {_them(decisions)}: "
-            f"{places}"
+            f"{methods}"
         )
-        yield _difference_finding(observed, "DA305", message, differing, expected="spared", where=places)
+        yield _difference_finding(observed, "DA305", message, differing, expected="spared", where=methods)
 
 
 def _coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> str:
     """Write the coefficients and their groups: `weight_decay 0.0005 in group 0 of SGD, measured 0.0001`."""
-    alike: dict[tuple[str, str], list[Observation]] = {}
+    by_coefficient: dict[tuple[str, str], list[Observation]] = {}
     for _, observation in pairs:
         effective = effective_weight_decay(observation)
         measured = f", measured {coefficient_text(effective)}" if effective != observation.weight_decay else ""
-        alike.setdefault((coefficient_text(observation.weight_decay), measured), []).append(observation)
+        by_coefficient.setdefault((coefficient_text(observation.weight_decay), measured), []).append(observation)
     texts = [
         f"weight_decay {declared} in {observed.group_names(observations)}{measured}"
-        for (declared, measured), observations in alike.items()
+        for (declared, measured), observations in by_coefficient.items()
     ]
     return "; ".join(texts[:_MAX_COEFFICIENTS]) + ("; ..." if len(texts) > _MAX_COEFFICIENTS else "")
 

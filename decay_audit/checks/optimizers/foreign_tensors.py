@@ -12,6 +12,7 @@ from decay_audit.model.observations import ForeignKind, ForeignSource, ParamGrou
 from decay_audit.text import count_noun, first_few
 
 _MAX_NAMES = 3
+"""How many names one finding lists."""
 
 
 class _Cause(Struct, frozen=True):
@@ -63,6 +64,7 @@ _UNUSED_TENSOR = _Cause(
 )
 """The text for a replaced tensor, if the optimizers also hold all trainable parameters of the model, as after tying."""
 _IF_ALL_ARE_TRAINED: Mapping[ForeignKind, _Cause] = {"unknown": _EXTRA_TENSOR, "replaced": _UNUSED_TENSOR}
+"""The text for these kinds, if the optimizers also hold all trainable parameters of the model."""
 
 
 def check_foreign_tensors(observed: ObservedPlan) -> Iterator[Finding]:

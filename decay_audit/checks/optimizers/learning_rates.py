@@ -1,7 +1,7 @@
 """Compare learning rates with those that the ruleset's `lr_scale` and `layer_decay` ask for: DA105.
 
 A ruleset scales the learning rate and does not set it. So the base rate of each optimizer is found from its groups: it
-is the rate of the parameters that the ruleset does not scale. If all are scaled, the base that fits most is taken.
+is the rate of the parameters that the ruleset does not scale. If it scales all, the base that fits most is taken.
 """
 
 from collections import Counter
@@ -97,7 +97,7 @@ def _rate_fix(differing: Sequence[_LiveRate], base: float) -> str:
 
 
 def _base(rates: Sequence[_LiveRate]) -> float:
-    """Find the commonest rate of unscaled parameters; if all are scaled, the commonest quotient of rate and scale."""
+    """Find the most frequent rate of unscaled parameters, or else the most frequent quotient of rate and scale."""
     unscaled = Counter(rate.lr for rate in rates if rate.decision.lr_scale == 1.0)
     quotients = Counter(float(f"{rate.lr / rate.decision.lr_scale:.6g}") for rate in rates)
     return (unscaled or quotients).most_common(1)[0][0]

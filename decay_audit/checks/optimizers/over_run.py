@@ -78,7 +78,7 @@ def _finding(effect: Effect, groups: Sequence[GroupOverRun], horizon: Horizon, p
     decisions = [decision for decision in plan.decisions if decision.name in names]
     if not decisions:
         return
-    verb = "keeps" if len(decisions) == 1 else "keep"
+    verb, remember = ("keeps", "remembers") if len(decisions) == 1 else ("keep", "remember")
     kept = _range([group.decay.kept for group in groups])
     run, timescales = f"{horizon.steps:,} steps", [group.decay.timescale_steps for group in groups]
     shortest = format_number(min(timescale for timescale in timescales if timescale is not None))
@@ -87,9 +87,9 @@ def _finding(effect: Effect, groups: Sequence[GroupOverRun], horizon: Horizon, p
     elif effect == "slower than the run":
         message = f"{verb} {kept} of their values over the {run}: decay would need {shortest} steps to act"
     else:
-        message = f"{verb} what {shortest} steps taught them, less than an epoch of {horizon.epoch_steps:,} steps"
+        message = f"{remember} only about {shortest} steps, less than an epoch of {horizon.epoch_steps:,} steps"
     if len(decisions) == 1:
-        message = message.replace("their values", "its values").replace("taught them", "taught it")
+        message = message.replace("their values", "its values")
     yield finding(
         "DA801" if effect == "negligible" else "DA802",
         f"{count_by_kind(decisions)} {message}",
@@ -114,7 +114,7 @@ def _places(groups: Sequence[GroupOverRun]) -> str:
         indices.setdefault(group.type, set()).add(group.group)
     return join_words(
         [
-            f"group{'s' if len(each) > 1 else ''} {list_numbers(sorted(each))} of {kind}"
-            for kind, each in indices.items()
+            f"group{'s' if len(group_indices) > 1 else ''} {list_numbers(sorted(group_indices))} of {kind}"
+            for kind, group_indices in indices.items()
         ]
     )
