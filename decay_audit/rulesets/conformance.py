@@ -22,7 +22,7 @@ class Treatment(Struct, frozen=True, kw_only=True):
 
 
 class TreatmentDifference(Struct, frozen=True, kw_only=True):
-    """A parameter that the ruleset (`ours`) and the codebase (`theirs`) treat differently.
+    """A parameter that the imported ruleset (`ours`) and the codebase (`theirs`) treat differently.
 
     Attributes:
         ours, theirs: None where the parameter is in no group.
@@ -60,7 +60,7 @@ def differences(plan: Plan, theirs: Mapping[str, Treatment]) -> tuple[TreatmentD
     return tuple(
         TreatmentDifference(parameter=name, ours=ours.get(name), theirs=theirs.get(name))
         for name in dict.fromkeys((*ours, *theirs))
-        if not _same(ours.get(name), theirs.get(name))
+        if not _is_same_treatment(ours.get(name), theirs.get(name))
     )
 
 
@@ -68,7 +68,7 @@ def _treatment(decision: Decision) -> Treatment:
     return Treatment(weight_decay=decision.weight_decay, lr_scale=decision.lr_scale, use=decision.use)
 
 
-def _same(ours: Treatment | None, theirs: Treatment | None) -> bool:
+def _is_same_treatment(ours: Treatment | None, theirs: Treatment | None) -> bool:
     if ours is None or theirs is None:
         return ours is theirs
     return (

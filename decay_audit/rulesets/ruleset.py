@@ -36,7 +36,7 @@ class Rule(Struct, frozen=True, kw_only=True):
 
     @property
     def location(self) -> str:
-        """Its place as `file:line`; "" for a rule that was not read from a file."""
+        """Where it is written, as `file:line`; "" for a rule that was not read from a file."""
         return f"{self.file}:{self.line}" if self.file else ""
 
 
@@ -156,7 +156,7 @@ class RuleSet(Struct, frozen=True, kw_only=True):
     preset: bool = False
 
     def sparing_rules(self) -> tuple[list[str], list[str]]:
-        """Name the rules that spare: the strict ones, then the lenient ones."""
+        """Return the names of the rules whose parameters do not decay: of the strict rules, then of the lenient ones."""
         sparing = [rule for rule in self.rules if rule.amount.coefficient(self.weight_decay) == 0]
         return [rule.name for rule in sparing if not rule.lenient], [rule.name for rule in sparing if rule.lenient]
 

@@ -76,17 +76,17 @@ def mapping_with(value: Any, *keys: str, example: str) -> dict[str, Any]:  # noq
     )
 
 
-def number(value: Any, place: str) -> float:  # noqa: ANN401
+def number(value: Any, label: str) -> float:  # noqa: ANN401
     """Check that a value of the configuration is a number.
 
     Args:
-        place: what a message calls the value, e.g. "`weight_decay` of a group".
+        label: what a message calls the value, e.g. "`weight_decay` of a group".
 
     Raises:
         RulesError: the value is not a number.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise RulesError(f"{place} is `{value}`, which is not a number that can be read without running the file")
+        raise RulesError(f"{label} is `{value}`, which is not a number that can be read without running the file")
     return float(value)
 
 

@@ -50,7 +50,7 @@ def mmengine(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
         title="Imported from an mmengine configuration",
         source="open-mmlab/mmengine, DefaultOptimWrapperConstructor, paramwise_cfg",
         weight_decay=base or 0.0,
-        rules=[*_custom(keys, ordered), *_kinds(paramwise)],
+        rules=[*_custom_key_rules(keys, ordered), *_kind_rules(paramwise)],
         frozen="skip" if paramwise else "include",
         lr_scale=[*_custom_rates(keys, ordered), *_bias_rate(paramwise, ordered)],
         notes=tuple(_notes(config, paramwise, base, ordered)),
@@ -67,18 +67,18 @@ def name_patterns(key: str) -> list[str]:
 def _base_coefficient(config: Any, wrapper: Mapping[str, Any]) -> float | None:  # noqa: ANN401
     """Find the optimizer's coefficient: beside `paramwise_cfg`, else in the `optimizer` beside it, else anywhere."""
     optimizer = wrapper.get("optimizer")
-    places = [wrapper, optimizer if isinstance(optimizer, dict) else {}, *mappings(config)]
-    value = next((place["weight_decay"] for place in places if "weight_decay" in place), None)
+    mappings_in_order = [wrapper, optimizer if isinstance(optimizer, dict) else {}, *mappings(config)]
+    value = next((mapping["weight_decay"] for mapping in mappings_in_order if "weight_decay" in mapping), None)
     return None if value is None else number(value, "`weight_decay`")
 
 
-def _custom(keys: Keys, ordered: Sequence[str]) -> Iterator[DraftRule]:
+def _custom_key_rules(keys: Keys, ordered: Sequence[str]) -> Iterator[DraftRule]:
     for key in ordered:
         times = number(keys[key].get("decay_mult", 1.0), f"decay_mult of `{key}`")
         yield DraftRule(name=f"key {key}", when={"name_regex": name_patterns(key)}, times=times)
 
 
-def _kinds(paramwise: Mapping[str, Any]) -> Iterator[DraftRule]:
+def _kind_rules(paramwise: Mapping[str, Any]) -> Iterator[DraftRule]:
     for option, kind, when in _KINDS:
         if paramwise.get(option) is not None:
             yield DraftRule(name=kind, when=when, times=number(paramwise[option], option))

@@ -75,7 +75,7 @@ def _literal_parts(globs: Sequence[str]) -> Iterator[Requirement]:
 def _longest_pieces(literal: str) -> Iterator[str]:
     """List the pieces of the greatest length in a text; none of a single character."""
     length = min(_PIECE, len(literal))
-    yield from (literal[at : at + length] for at in range(len(literal) - length + 1) if length > 1)
+    yield from (literal[start : start + length] for start in range(len(literal) - length + 1) if length > 1)
 
 
 def _words_of(classified: Classified, kind: KeyKind, names: NameForm) -> Iterable[str]:
@@ -90,7 +90,11 @@ def _words_of(classified: Classified, kind: KeyKind, names: NameForm) -> Iterabl
         case "role":
             return (classified.role,)
         case "piece":
-            return {name[at : at + length] for length in range(2, _PIECE + 1) for at in range(len(name) - length + 1)}
+            return {
+                name[start : start + length]
+                for length in range(2, _PIECE + 1)
+                for start in range(len(name) - length + 1)
+            }
 
 
 class EntryFinder(Generic[T]):
@@ -120,7 +124,7 @@ class EntryFinder(Generic[T]):
             try:
                 answer = predicate(classified)
             except RulesError as error:
-                raise _at(self._entries[position][1], error) from error
+                raise _with_entry_label(self._entries[position][1], error) from error
             if answer:
                 return self._entries[position][1], without_facts
             if answer is None:
@@ -143,7 +147,7 @@ class EntryFinder(Generic[T]):
         return sorted({*self._general, *positions}) if positions else self._general
 
 
-def _at(entry: object, error: RulesError) -> RulesError:
+def _with_entry_label(entry: object, error: RulesError) -> RulesError:
     """Name the entry in an error of its condition."""
     return RulesError(f"{label(entry)}: {error.message}", error.hint) if isinstance(entry, RulesetEntry) else error
 

@@ -50,9 +50,9 @@ def _word_predicates(when: When) -> Iterator[Predicate]:
         dtypes = frozenset(_as_tuple(when.dtype))
         yield lambda classified: classified.parameter.dtype in dtypes
     if (scale_invariant := when.scale_invariant) is not None:
-        yield lambda classified: _is(_scaling(classified).is_scale_invariant, scale_invariant)
+        yield lambda classified: _equals(_scaling(classified).is_scale_invariant, scale_invariant)
     if (inert := when.inert) is not None:
-        yield lambda classified: _is(_scaling(classified).is_inert, inert)
+        yield lambda classified: _equals(_scaling(classified).is_inert, inert)
     if (trainable := when.trainable) is not None:
         yield lambda classified: None if (answer := classified.parameter.trainable) is None else answer is trainable
     if (tied := when.tied) is not None:
@@ -255,15 +255,15 @@ def _has_any_declaration(classified: Classified) -> bool:
 
 
 def _declared_predicate(forms: frozenset[DeclaredForm], names: NameForm) -> Predicate:
-    """Make the predicate that looks a name up in what the root declares; with `submodules`, in what any owner declares.
+    """Make the predicate that looks a name up in the declaration of the root; with `submodules`, in those of all owners.
 
-    These are the modules above the parameter, and the one that holds it.
+    The owners are the modules above the parameter, and the module that holds it.
     """
     no_owners: tuple[Owner, ...] = ()
-    everywhere, raw = "submodules" in forms, names == "raw"
+    all_owners, use_raw_names = "submodules" in forms, names == "raw"
     declaring = _from_the_root(
         lambda above, owner: (
-            (owner, *above) if owner.declaration is not None and (everywhere or owner.parent is None) else above
+            (owner, *above) if owner.declaration is not None and (all_owners or owner.parent is None) else above
         ),
         start=no_owners,
     )
@@ -273,7 +273,7 @@ def _declared_predicate(forms: frozenset[DeclaredForm], names: NameForm) -> Pred
         if not parameter.owner.types:
             return None
         owners = declaring(parameter.owner)
-        name = parameter.raw_name if raw else parameter.name
+        name = parameter.raw_name if use_raw_names else parameter.name
         return bool(owners) and any(_declares(owner, name, forms) for owner in owners)
 
     return is_declared
@@ -339,5 +339,5 @@ def _scaling(classified: Classified) -> Scaling:
     return classified.parameter.scaling or Scaling(effect="not measured")
 
 
-def _is(fact: bool | None, expected: bool) -> bool | None:  # noqa: FBT001
+def _equals(fact: bool | None, expected: bool) -> bool | None:  # noqa: FBT001
     return None if fact is None else fact is expected

@@ -169,8 +169,8 @@ def _displayed_path(path: Path) -> str:
     """Return the path for reports, which never show absolute paths."""
     if not path.is_absolute():
         return path.as_posix()
-    here = Path.cwd()
-    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
+    current_folder = Path.cwd()
+    return path.relative_to(current_folder).as_posix() if path.is_relative_to(current_folder) else path.name
 
 
 def assemble(text: RulesText, chain: tuple[RulesText, ...]) -> tuple[RuleSet | None, list[Mistake]]:
@@ -183,8 +183,8 @@ def assemble(text: RulesText, chain: tuple[RulesText, ...]) -> tuple[RuleSet | N
     extends = document.root.get("extends") if isinstance(document, Document) else None
     base: RuleSet | None = None
     if document and document.form.extends and extends:
-        base, more = _base(document.form.extends, extends.line, text, chain)
-        mistakes += more
+        base, base_mistakes = _base(document.form.extends, extends.line, text, chain)
+        mistakes += base_mistakes
         if base is not None:
             mistakes += _repeated_names(document.root, base, text)
     if document is None or mistakes:
@@ -239,7 +239,7 @@ def _repeated_names(root: MappingNode, base: RuleSet, text: RulesText) -> list[M
 def _ruleset(document: Document, text: RulesText, base: RuleSet | None) -> RuleSet:
     """Make the RuleSet: the file's own entries come before those of the ruleset that it extends."""
     form, root = document.form, document.root
-    own = RuleSet(
+    ruleset = RuleSet(
         name=form.name,
         title=form.title,
         source=form.source,
@@ -267,23 +267,24 @@ def _ruleset(document: Document, text: RulesText, base: RuleSet | None) -> RuleS
         ),
         preset=text.preset,
     )
-    return own if base is None else _extended(own, form, base)
+    return ruleset if base is None else _extended(ruleset, form, base)
 
 
-def _extended(own: RuleSet, form: FileForm, base: RuleSet) -> RuleSet:
+def _extended(ruleset: RuleSet, form: FileForm, base: RuleSet) -> RuleSet:
+    """Add the entries of the extended ruleset `base`, and its values where the file itself (`form`) has none."""
     return replace(
-        own,
-        weight_decay=base.weight_decay if form.weight_decay is None else own.weight_decay,
-        rules=(*own.rules, *base.rules),
-        default=base.default if form.default is None else own.default,
-        default_lenient=base.default_lenient if form.default is None else own.default_lenient,
-        default_location=base.default_location if form.default is None else own.default_location,
+        ruleset,
+        weight_decay=base.weight_decay if form.weight_decay is None else ruleset.weight_decay,
+        rules=(*ruleset.rules, *base.rules),
+        default=base.default if form.default is None else ruleset.default,
+        default_lenient=base.default_lenient if form.default is None else ruleset.default_lenient,
+        default_location=base.default_location if form.default is None else ruleset.default_location,
         compare=form.compare or base.compare,
         frozen=form.frozen or base.frozen,
         names=form.names or base.names,
-        lr_scale=(*own.lr_scale, *base.lr_scale),
-        layer_decay=own.layer_decay or base.layer_decay,
-        routes=(*own.routes, *base.routes),
+        lr_scale=(*ruleset.lr_scale, *base.lr_scale),
+        layer_decay=ruleset.layer_decay or base.layer_decay,
+        routes=(*ruleset.routes, *base.routes),
     )
 
 

@@ -22,24 +22,24 @@ ReportMistake = Callable[[int, str], None]
 """A function that takes the line and the text of a mistake."""
 
 
-def read(node: Node, kind: Any, place: str, report: ReportMistake) -> Any:  # noqa: ANN401 - the type is an argument
+def read(node: Node, kind: Any, label: str, report: ReportMistake) -> Any:  # noqa: ANN401 - the type is an argument
     """Read a node as the type `kind`. If that fails, call `report` with the reasons, and return None.
 
     Args:
         kind: a Struct, a tuple of Structs, a plain msgspec type, or a union of these.
-        place: what to call the node in a message, e.g. "`when`".
+        label: what to call the node in a message, e.g. "`when`".
     """
     form, item_form = _form_in(kind), _item_form_in(kind)
     match node:
         case MappingNode() if form is not None:
-            return _mapping(node, form, place, report)
+            return _mapping(node, form, label, report)
         case ListNode() if item_form is not None:
-            values = [read(item, item_form, f"an entry of {place}", report) for item in node.items]
+            values = [read(item, item_form, f"an entry of {label}", report) for item in node.items]
             return tuple(value for value in values if value is not None)
         case ListNode() if item_form is None and form is None:
-            return _list(node, kind, place, report)
+            return _list(node, kind, label, report)
         case _:
-            return _plain(node, kind, place, report)
+            return _scalar(node, kind, label, report)
 
 
 def nearest(word: str, accepted: Iterable[str]) -> str:
@@ -49,12 +49,12 @@ def nearest(word: str, accepted: Iterable[str]) -> str:
     return f"; did you mean `{close[0]}`?" if close else f"; accepted: {', '.join(words)}"
 
 
-def _mapping(node: MappingNode, form: type[Struct], place: str, report: ReportMistake) -> Any:  # noqa: ANN401
+def _mapping(node: MappingNode, form: type[Struct], label: str, report: ReportMistake) -> Any:  # noqa: ANN401
     accepted = _accepted_keys(form)
-    complete = _check_keys(node, accepted, place, report)
+    complete = _check_keys(node, accepted, label, report)
     for field in accepted.values():
         if field.required and node.get(field.encode_name) is None:
-            report(node.line, f"{place} has no `{field.encode_name}`, which is required")
+            report(node.line, f"{label} has no `{field.encode_name}`, which is required")
             complete = False
     values: dict[str, object] = {}
     for key, value in node.entries:
@@ -62,10 +62,10 @@ def _mapping(node: MappingNode, form: type[Struct], place: str, report: ReportMi
             field = accepted[key.value]
             values[field.name] = read(value, field.type, f"`{key.value}`", report)
             complete = complete and values[field.name] is not None
-    complaints = list(validators.violations(node, form))
-    for line, text in complaints:
+    violations = list(validators.violations(node, form))
+    for line, text in violations:
         report(line, text)
-    return form(**values) if complete and not complaints else None
+    return form(**values) if complete and not violations else None
 
 
 @cache
@@ -73,71 +73,71 @@ def _accepted_keys(form: type[Struct]) -> Mapping[str, FieldInfo]:
     return {field.encode_name: field for field in fields(form)}
 
 
-def _check_keys(node: MappingNode, accepted: Mapping[str, FieldInfo], place: str, report: ReportMistake) -> bool:
-    seen: dict[object, int] = {}
+def _check_keys(node: MappingNode, accepted: Mapping[str, FieldInfo], label: str, report: ReportMistake) -> bool:
+    first_lines: dict[object, int] = {}
     correct = True
     for key, _ in node.entries:
-        if key.value in seen:
-            report(key.line, f"the key `{key.spelling}` is given twice, first in line {seen[key.value]}")
+        if key.value in first_lines:
+            report(key.line, f"the key `{key.spelling}` is given twice, first in line {first_lines[key.value]}")
             correct = False
         elif key.value not in accepted:
-            report(key.line, _unknown_key(key.spelling, place, accepted))
+            report(key.line, _unknown_key(key.spelling, label, accepted))
             correct = False
-        seen.setdefault(key.value, key.line)
+        first_lines.setdefault(key.value, key.line)
     return correct
 
 
-def _unknown_key(key: str, place: str, accepted: Iterable[str]) -> str:
+def _unknown_key(key: str, label: str, accepted: Iterable[str]) -> str:
     """Write the message, with the nearest accepted key.
 
     It names the first letter outside ASCII, because such a letter may look like an ASCII letter.
     """
     if key == "<<":
-        return f"`<<` in {place}: merge keys are not in YAML 1.2; write the keys out"
+        return f"`<<` in {label}: merge keys are not in YAML 1.2; write the keys out"
     foreign = next((letter for letter in key if not letter.isascii()), "")
     foreign_text = (
         f" (with U+{ord(foreign):04X}, {unicodedata.name(foreign, 'a character without a name')})" if foreign else ""
     )
-    return f"unknown key `{key}`{foreign_text} in {place}{nearest(key, accepted)}"
+    return f"unknown key `{key}`{foreign_text} in {label}{nearest(key, accepted)}"
 
 
-def _list(node: ListNode, kind: Any, place: str, report: ReportMistake) -> Any:  # noqa: ANN401
-    if not node.items and place != "`shape`":  # the shape of a scalar is an empty list
-        report(node.line, f"{place} is an empty list")
+def _list(node: ListNode, kind: Any, label: str, report: ReportMistake) -> Any:  # noqa: ANN401
+    if not node.items and label != "`shape`":  # the shape of a scalar is an empty list
+        report(node.line, f"{label} is an empty list")
         return None
     try:
         return msgspec.convert(_plain_value(node), kind)
     except msgspec.ValidationError:
         item_kind = _item_kind(kind)
         if item_kind is None:
-            report(node.line, f"{place} must be {_accepted(kind)}, not a list")
+            report(node.line, f"{label} must be {_accepted(kind)}, not a list")
             return None
-    items = [_plain(item, item_kind, f"an entry of {place}", report) for item in node.items]
+    items = [_scalar(item, item_kind, f"an entry of {label}", report) for item in node.items]
     if all(value is not None for value in items):
-        report(node.line, f"{place} must be {_accepted(kind)}")
+        report(node.line, f"{label} must be {_accepted(kind)}")
     return None
 
 
-def _plain(node: Node, kind: Any, place: str, report: ReportMistake) -> Any:  # noqa: ANN401
+def _scalar(node: Node, kind: Any, label: str, report: ReportMistake) -> Any:  # noqa: ANN401
     if not isinstance(node, ScalarNode):
         report(
             node.line,
-            f"{place} must be {_accepted(kind)}, not {'a list' if isinstance(node, ListNode) else 'a mapping'}",
+            f"{label} must be {_accepted(kind)}, not {'a list' if isinstance(node, ListNode) else 'a mapping'}",
         )
         return None
     if node.value is None and not node.spelling:
-        report(node.line, f"{place} is empty; it must be {_accepted(kind)}")
+        report(node.line, f"{label} is empty; it must be {_accepted(kind)}")
         return None
     if isinstance(node.value, float) and not isfinite(node.value):
-        report(node.line, f"{place} is `{node.spelling}`, not a finite number")
+        report(node.line, f"{label} is `{node.spelling}`, not a finite number")
         return None
     try:
         if node.value is not None:
             return msgspec.convert(node.value, kind)
     except msgspec.ValidationError as error:
-        report(node.line, f"{place}{_refusal(node, kind, str(error))}")
+        report(node.line, f"{label}{_refusal(node, kind, str(error))}")
         return None
-    report(node.line, f"{place} is `{node.spelling}`; it must be {_accepted(kind)}")
+    report(node.line, f"{label} is `{node.spelling}`; it must be {_accepted(kind)}")
     return None
 
 

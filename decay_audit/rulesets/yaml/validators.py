@@ -44,7 +44,7 @@ def _comparisons(node: MappingNode) -> Iterator[Violation]:
                 )
 
 
-def _some_condition(node: MappingNode) -> Iterator[Violation]:
+def _non_empty_condition(node: MappingNode) -> Iterator[Violation]:
     if not node.entries:
         yield node.line, "the condition is empty and would match everything; give it a key, or use `default`"
     for key in ("any", "all"):
@@ -64,7 +64,7 @@ def _not_both(node: MappingNode) -> Iterator[Violation]:
         yield node.line, "both `decay` and `weight_decay`: give the multiple of the base, or the absolute coefficient"
 
 
-def _something_to_check(node: MappingNode) -> Iterator[Violation]:
+def _any_promise(node: MappingNode) -> Iterator[Violation]:
     if all(node.get(key) is None for key in PROMISES):
         yield node.line, f"the example promises nothing: give one of {', '.join(PROMISES)}"
 
@@ -79,7 +79,7 @@ def _base_and_default(node: MappingNode) -> Iterator[Violation]:
 
 
 def _distinct_rule_names(node: MappingNode) -> Iterator[Violation]:
-    seen: dict[object, int] = {}
+    first_lines: dict[object, int] = {}
     rules = node.get("rules")
     for rule in rules.items if isinstance(rules, ListNode) else ():
         name = rule.get("name") if isinstance(rule, MappingNode) else None
@@ -87,9 +87,9 @@ def _distinct_rule_names(node: MappingNode) -> Iterator[Violation]:
             continue
         if name.value in RESERVED_NAMES:
             yield name.line, f"a rule cannot be called `{name.spelling}`: reports use that word where no rule decides"
-        if name.value in seen:
-            yield name.line, f"a rule is called `{name.spelling}` already, in line {seen[name.value]}"
-        seen.setdefault(name.value, name.line)
+        if name.value in first_lines:
+            yield name.line, f"a rule is called `{name.spelling}` already, in line {first_lines[name.value]}"
+        first_lines.setdefault(name.value, name.line)
 
 
 def _layer_number(node: MappingNode) -> Iterator[Violation]:
@@ -124,10 +124,10 @@ def _scalars(node: Node | None) -> Iterator[ScalarNode]:
 
 
 _CHECKS: Mapping[type[Struct], tuple[Callable[[MappingNode], Iterator[Violation]], ...]] = {
-    When: (_compiling_regexes, _comparisons, _some_condition),
+    When: (_compiling_regexes, _comparisons, _non_empty_condition),
     AmountForm: (_one_amount,),
     RuleForm: (_one_amount,),
-    ExampleForm: (_not_both, _something_to_check),
+    ExampleForm: (_not_both, _any_promise),
     LayerForm: (_layer_number,),
     FileForm: (_base_and_default, _distinct_rule_names),
 }

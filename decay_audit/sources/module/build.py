@@ -222,7 +222,7 @@ def _stopped_code(
         BaseException: the error itself, if it is the code's own and another device may help, or if the code had not
             made a model and its optimizer.
     """
-    place, starts_training = location_in_user_code(error, context), isinstance(error, TrainingStarted)
+    stop_location, starts_training = location_in_user_code(error, context), isinstance(error, TrainingStarted)
     if not starts_training and values.dropped and not isinstance(error, (OSError, *SAME_ON_EVERY_DEVICE)):
         raise error
     optimized = {id(tensor) for optimizer in optimizers for tensor in tensors(optimizer)}
@@ -237,9 +237,10 @@ def _stopped_code(
         raise error
     if not whole:
         raise TargetError(
-            f"{location} starts to train at {place}, and holds no model there", "name a function that returns the model"
+            f"{location} starts to train at {stop_location}, and holds no model there",
+            "name a function that returns the model",
         ) from error
-    note = stop_note(location, place)
+    note = stop_note(location, stop_location)
     if not starts_training:
         note = failure_note(location, as_target_error(error, location, context).message)
     return _StoppedCode(

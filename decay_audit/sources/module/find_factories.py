@@ -38,17 +38,17 @@ class _FunctionBody(Struct, frozen=True, kw_only=True):
     pending: frozenset[str]
 
 
-def factories(own: Mapping[str, object], source: ast.Module) -> dict[str, Any]:
+def factories(defined: Mapping[str, object], source: ast.Module) -> dict[str, Any]:
     """Pick the functions that return a model.
 
     Args:
-        own: the names that the Python module itself defines.
+        defined: the names that the Python module itself defines.
         source: the syntax tree of that module.
     """
     functions = {node.name: node for node in source.body if isinstance(node, ast.FunctionDef)}
     return {
         name: value
-        for name, value in own.items()
+        for name, value in defined.items()
         if isinstance(value, FunctionType) and _returns_model(value, functions, frozenset())
     }
 

@@ -17,7 +17,7 @@ from decay_audit.sources.module.find_factories import factories, is_model_class,
 from decay_audit.sources.module.to_module import models_inside
 
 Callables = dict[str, Any]
-"""Functions and classes by name; each returns a model when it is called."""
+"""Functions and classes by name. Each returns a model when it is called."""
 
 
 def choose_model(module: ModuleType, location: str) -> str:
@@ -34,20 +34,20 @@ def choose_model(module: ModuleType, location: str) -> str:
     """
     source = _source(module)
     names = {name: value for name, value in vars(module).items() if not name.startswith("_")}
-    own = _without_aliases({name: value for name, value in names.items() if _is_defined_in(module, value)})
-    callables = (factories(own, source), _unused_classes(own, source))
-    kinds = (_instances(names, source), *map(_callable_without_arguments, callables))
-    first: Mapping[str, Any] = next(filter(None, kinds), {})
-    if len(first) == 1:
-        return next(iter(first))
+    defined = _without_aliases({name: value for name, value in names.items() if _is_defined_in(module, value)})
+    callables = (factories(defined, source), _unused_classes(defined, source))
+    by_kind = (_instances(names, source), *map(_callable_without_arguments, callables))
+    chosen: Mapping[str, Any] = next(filter(None, by_kind), {})
+    if len(chosen) == 1:
+        return next(iter(chosen))
     others = {name: value for kind in callables for name, value in kind.items() if required_parameters(value)}
-    candidates = {name: value for kind in (*kinds, others) for name, value in kind.items()}
+    candidates = {name: value for kind in (*by_kind, others) for name, value in kind.items()}
     if len(candidates) > 1:
         raise _several_models(candidates, names, location)
     for name, value in candidates.items():
         raise missing_arguments(value, f"{location}:{name}", names)
     functions = [
-        name for name, value in own.items() if isinstance(value, FunctionType) and not returns_optimizer(value)
+        name for name, value in defined.items() if isinstance(value, FunctionType) and not returns_optimizer(value)
     ]
     raise _no_model(functions, names, location)
 
@@ -122,9 +122,11 @@ def _trained(models: dict[str, nn.Module]) -> dict[str, nn.Module]:
     return trained or models
 
 
-def _unused_classes(own: Mapping[str, object], source: ast.Module) -> Callables:
+def _unused_classes(defined: Mapping[str, object], source: ast.Module) -> Callables:
     """The classes of models that no other class of models uses for a submodule."""
-    classes = {name: value for name, value in own.items() if is_model_class(value) and not inspect.isabstract(value)}
+    classes = {
+        name: value for name, value in defined.items() if is_model_class(value) and not inspect.isabstract(value)
+    }
     used = {
         name
         for node in source.body

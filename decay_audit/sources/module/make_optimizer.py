@@ -73,10 +73,10 @@ def evaluate_optimizer(text: str, built: BuiltModel) -> EvaluatedOptimizer:
         except TrainingStarted as started:
             return _optimizers_before_training(text, built, started)
         except TargetError as error:
-            made = _optimizers_before_error(text, built, error, optimizers)
-            if made is None:
+            interrupted = _optimizers_before_error(text, built, error, optimizers)
+            if interrupted is None:
                 raise
-            return made
+            return interrupted
 
 
 def evaluate_expression(text: str, built: BuiltModel, **names: object) -> object:
@@ -203,9 +203,13 @@ def _is_dotted_name(text: str) -> bool:
 
 def _namespace(target: FileTarget | ModuleTarget, built: BuiltModel) -> tuple[Namespace, str, tuple[str, ...]]:
     """Return the names to evaluate in. The model's own file is not loaded again, so that nothing in it runs twice."""
-    own = built.namespace
-    if isinstance(target, FileTarget) and isinstance(own, Namespace) and _is_same_file(own.context.program, target):
-        return own, target.expression, ()
+    of_model = built.namespace
+    if (
+        isinstance(target, FileTarget)
+        and isinstance(of_model, Namespace)
+        and _is_same_file(of_model.context.program, target)
+    ):
+        return of_model, target.expression, ()
     context = context_of_target(target)
     try:
         with activate(context):
@@ -227,14 +231,14 @@ def _call_if_callable(value: object, text: str, built: BuiltModel) -> tuple[obje
         raise _not_called(value.__name__, f"torch.optim:{value.__name__}" if in_torch else text)
     if _is_method_of(built.model, value):
         return evaluate("method()", built.namespace, method=value), f"{text}() returned"
-    if not _takes(value, 1) and _takes(value, 0):
+    if not _accepts(value, 1) and _accepts(value, 0):
         return evaluate("function()", built.namespace, function=value), f"{text}() returned"
     _require_one_argument(value, text)
     result = evaluate("factory(model)", built.namespace, factory=value, model=built.model)
     return result, f"{text}(model) returned"
 
 
-def _takes(function: Callable[..., object], count: int) -> bool:
+def _accepts(function: Callable[..., object], count: int) -> bool:
     """Whether a function can be called with this number of arguments; true if it has no signature."""
     try:
         inspect.signature(function).bind(*range(count))

@@ -27,7 +27,7 @@ _NOT_READ: Final = frozenset(
 _VERSIONS: Final = ("ETag", "etag", "generation", "md5Hash", "content_md5", "version_id", "LastModified", "mtime")
 """Entries of a listing that change when a file changes, the best first."""
 _ETAGS: Final = ("ETag", "etag", "generation", "md5Hash", "content_md5")
-"""Those of them that tell apart any two contents; a time may not."""
+"""Those of them that differ for any two contents; two contents may have the same time."""
 
 Result = TypeVar("Result")
 
@@ -67,31 +67,35 @@ class FsspecStore:
         )
 
     def find(self, path: PurePosixPath) -> RemoteFile | None:
-        """Ask for the size of a file."""
-        entry = self._call(path, lambda: self._files.info(self._own_path(path)))
+        """Ask the backend for the size and the version of a file; None if there is no such file."""
+        entry = self._call(path, lambda: self._files.info(self._backend_path(path)))
         return None if entry is None else self._file(path, entry)
 
     def read(self, path: PurePosixPath, file: RemoteFile, offset: int, count: int) -> bytes:  # noqa: ARG002
-        """Read a range."""
+        """Read `count` bytes from `at` on."""
         self._limit.add(count, path.name)
-        content = self._call(path, lambda: self._files.cat_file(self._own_path(path), start=offset, end=offset + count))
+        content = self._call(
+            path, lambda: self._files.cat_file(self._backend_path(path), start=offset, end=offset + count)
+        )
         if content is None:
             raise TargetError(f"{path.name} disappeared while it was read", "try again")
         return bytes(content)
 
     def list(self, path: PurePosixPath) -> FolderListing | None:
-        """List a folder."""
-        own_path = self._own_path(path)
-        entries = self._call(path, lambda: self._files.ls(own_path, detail=True))
+        """List a folder; None if there is no such folder, or it is a file."""
+        folder_path = self._backend_path(path)
+        entries = self._call(path, lambda: self._files.ls(folder_path, detail=True))
         names = [(PurePosixPath(str(entry["name"])), entry) for entry in entries or ()]
-        own = PurePosixPath(own_path)
-        if not names or any(name == own and entry.get("type") == "file" and entry.get("size") for name, entry in names):
+        folder = PurePosixPath(folder_path)
+        if not names or any(
+            name == folder and entry.get("type") == "file" and entry.get("size") for name, entry in names
+        ):
             return None  # nothing, or the file itself
-        return {name.name: self._file(path / name.name, entry) for name, entry in names if name != own}
+        return {name.name: self._file(path / name.name, entry) for name, entry in names if name != folder}
 
     def public_name(self, path: PurePosixPath) -> str:
-        """Write the URL of a path."""
-        return f"{self._protocol}://{self._own_path(path)}"
+        """Return the URL of a path. It never has credentials: the backend reads them elsewhere."""
+        return f"{self._protocol}://{self._backend_path(path)}"
 
     def _file(self, path: PurePosixPath, entry: Mapping[str, Any]) -> RemoteFile | None:
         if entry.get("type") != "file":
@@ -100,7 +104,7 @@ class FsspecStore:
         key = cache_key(self.public_name(path), _first_value(entry, _ETAGS), size, self._server)
         return RemoteFile(size=size, version=_first_value(entry, _VERSIONS), cache_key=key)
 
-    def _own_path(self, path: PurePosixPath) -> str:
+    def _backend_path(self, path: PurePosixPath) -> str:
         return f"{self._begin}{path.as_posix().lstrip('/')}"
 
     def _call(self, path: PurePosixPath, function: Callable[[], Result]) -> Result | None:
@@ -116,17 +120,17 @@ class FsspecStore:
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return None
             except PermissionError as error:
-                raise TargetError(f"{name} may not be read: {_first_line(error)}", self._credentials()) from None
+                raise TargetError(f"{name} may not be read: {_first_line(error)}", self._credentials_hint()) from None
             except (OSError, TimeoutError) as error:
                 if attempt + 1 == DEFAULT_RETRIES.attempts:
                     message = f"{name} cannot be read: {_first_line(error)} (tried {attempt + 1} times)"
                     raise TargetError(message, "check the connection, then try again") from None
                 time.sleep(DEFAULT_RETRIES.pause * 2**attempt)
             except Exception as error:  # noqa: BLE001 - each backend has errors of its own
-                raise TargetError(f"{name} cannot be read: {_first_line(error)}", self._credentials()) from None
+                raise TargetError(f"{name} cannot be read: {_first_line(error)}", self._credentials_hint()) from None
         raise AssertionError("a policy has at least one attempt")
 
-    def _credentials(self) -> str:
+    def _credentials_hint(self) -> str:
         if _EXTRAS.get(self._protocol) == "s3":
             return "set the credentials of AWS; for a public bucket, set FSSPEC_S3_ANON=true"
         return f"set the credentials that fsspec's backend for {self._protocol}:// reads"

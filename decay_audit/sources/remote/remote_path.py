@@ -19,7 +19,7 @@ from decay_audit.errors import TargetError
 from decay_audit.sources.remote.store import RemoteFile, Store
 
 AT_ONCE: Final = 16
-"""The number of files that are read at the same time."""
+"""How many files are read at the same time."""
 PAGE: Final = 4096
 MAX_AHEAD: Final = 1 << 20
 """How many bytes of a stream are read at once: they double from a page to a megabyte."""
@@ -159,7 +159,7 @@ class RemoteStream(io.RawIOBase):
         self._path = path
         self._file = file
         self._store = store
-        self._at = 0
+        self._position = 0
         self._spans: list[tuple[int, bytes]] = [(0, file.head)] if file.head else []
         self._in_a_row = 0
         """How many reads began where the one before them ended: a stream, for which more is read at once."""
@@ -177,19 +177,19 @@ class RemoteStream(io.RawIOBase):
         """Move to a position from the beginning."""
         if whence != os.SEEK_SET:
             raise io.UnsupportedOperation("only positions from the beginning")
-        self._at = offset
+        self._position = offset
         return offset
 
     def tell(self) -> int:
         """Give the position."""
-        return self._at
+        return self._position
 
     def read(self, size: int | None = -1) -> bytes:
         """Read bytes at the position: all that are asked for, or those up to the end."""
-        left = max(self._file.size - self._at, 0)
-        count = left if size is None or size < 0 else min(size, left)
-        content = self._read_at(self._at, count)
-        self._at += count
+        remaining = max(self._file.size - self._position, 0)
+        count = remaining if size is None or size < 0 else min(size, remaining)
+        content = self._read_at(self._position, count)
+        self._position += count
         return content
 
     def _read_at(self, offset: int, count: int) -> bytes:

@@ -3,7 +3,7 @@
     answer = WebClient().get("https://host/x.safetensors", first=0, last=511)
     answer.body, answer.size, answer.version
 
-The standard library does it: what a server sends is never trusted, and each of these limits must be ours. Environment
+It is built on the standard library, so that each limit on what a server may send is set here. Environment
 variables name a proxy, as everywhere (`https_proxy`, `no_proxy`).
 """
 
@@ -117,11 +117,11 @@ class WebClient:
             TargetError: the server refuses, cannot be reached, or does not send what it was asked for.
         """
         with self._lock:
-            place = self._redirected.get(url, url)
+            current_url = self._redirected.get(url, url)
         try:
-            answer = self._get(place, first, last)
+            answer = self._get(current_url, first, last)
         except (TargetError, NoSuchFileError):
-            if place == url:
+            if current_url == url:
                 raise
             answer = self._get(url, first, last)  # the URL that the redirect led to may have expired
         if answer.url != url:
@@ -147,9 +147,9 @@ class WebClient:
 
     def _follow(self, url: str, first: int | None, last: int | None, deadline: float) -> WebAnswer:
         """Send the request, and follow redirects."""
-        place, reach = url, ""
+        current_url, reach = url, ""
         for _ in range(_MAX_REDIRECTS + 1):
-            parts = split(place)
+            parts = split(current_url)
             connection, new_reach = self._connect(parts)
             if reach and _REACHES.index(new_reach) < _REACHES.index(reach):
                 connection.close()
@@ -164,7 +164,7 @@ class WebClient:
             location = response.getheader("Location", "")
             response.close()
             connection.close()
-            place = _redirected(url, place, location)
+            current_url = _join_redirect(url, current_url, location)
         raise TargetError(f"{public_name(url)} leads from one URL to the next without end", "check the URL")
 
     def _connect(self, parts: SplitResult) -> tuple[HTTPConnection, str]:
@@ -266,11 +266,13 @@ def _new_connection(parts: SplitResult, proxy: str, timeout: float) -> HTTPConne
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     if not proxy:
         return kind(parts.hostname or "", parts.port, timeout=timeout)
-    through = split(proxy if "://" in proxy else f"http://{proxy}")
-    connection = kind(through.hostname or "", through.port or 3128, timeout=timeout)
+    proxy_parts = split(proxy if "://" in proxy else f"http://{proxy}")
+    connection = kind(proxy_parts.hostname or "", proxy_parts.port or 3128, timeout=timeout)
     if parts.scheme == "https":
-        password = f"{unquote(through.username or '')}:{unquote(through.password or '')}"
-        headers = {"Proxy-Authorization": f"Basic {b64encode(password.encode()).decode()}"} if through.username else {}
+        password = f"{unquote(proxy_parts.username or '')}:{unquote(proxy_parts.password or '')}"
+        headers = (
+            {"Proxy-Authorization": f"Basic {b64encode(password.encode()).decode()}"} if proxy_parts.username else {}
+        )
         connection.set_tunnel(parts.hostname or "", parts.port, headers=headers)
     return connection
 
@@ -287,20 +289,20 @@ def reach(address: str) -> str:
     return _REACHES[2 if parsed.is_global else 1]
 
 
-def _redirected(start: str, place: str, location: str) -> str:
-    """Join the URL of a redirect.
+def _join_redirect(first_url: str, current_url: str, location: str) -> str:
+    """Return the URL that a redirect leads to.
 
     Raises:
         TargetError: it leads out of the web, or from https to http.
     """
-    target = urljoin(place, location)
-    protocol = target.partition("://")[0].lower()
-    if not location or protocol not in ("http", "https") or (place.startswith("https") and protocol == "http"):
+    next_url = urljoin(current_url, location)
+    protocol = next_url.partition("://")[0].lower()
+    if not location or protocol not in ("http", "https") or (current_url.startswith("https") and protocol == "http"):
         raise TargetError(
-            f"{public_name(start)} leads to a {protocol if location else 'missing'} URL: this is not followed",
+            f"{public_name(first_url)} leads to a {protocol if location else 'missing'} URL: this is not followed",
             "check the URL",
         )
-    return target
+    return next_url
 
 
 def _reason(error: Exception) -> str:

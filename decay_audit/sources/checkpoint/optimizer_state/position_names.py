@@ -194,8 +194,8 @@ def _name_by_alignment(
     ]
     unnamed = total - len(aligned)
     mismatched, caveats = _mismatched(groups, model) if unnamed and total == len(parameters) else ((), ())
-    more = _alignment_caveats(unnamed, total, model, groups, any_mismatch=bool(mismatched))
-    return PositionNaming(names=names, mismatched=mismatched, caveats=(*caveats, *more))
+    alignment_caveats = _alignment_caveats(unnamed, total, model, groups, any_mismatch=bool(mismatched))
+    return PositionNaming(names=names, mismatched=mismatched, caveats=(*caveats, *alignment_caveats))
 
 
 def _mismatched(

@@ -83,16 +83,16 @@ def _tensor(machine: Machine, parts: list[Any]) -> Tensor | None:
     sizes = machine.tensor_sizes.get(numbers) or _sizes(machine, numbers)
     if storage_type is None or sizes is None or machine.make_storage is None or width[0] != len(key):
         return None
-    elements, first, shape, stride = sizes
-    text = machine.memo[int.from_bytes(put[1:], "little")] = key.decode()
-    storage = machine.make_storage(storage_type, text, elements)
+    elements, offset, shape, stride = sizes
+    storage_key = machine.memo[int.from_bytes(put[1:], "little")] = key.decode()
+    storage = machine.make_storage(storage_type, storage_key, elements)
     if storage.count != elements:
         return None
     return Tensor(
         shape=shape,
         dtype=storage.dtype,
         storage=storage,
-        offset=first + storage.first,
+        offset=offset + storage.first,
         stride=stride,
         trainable=True if trainable == b"\x88" else None,
     )

@@ -34,9 +34,9 @@ def unflatten(node: object) -> Mapping[str, object]:
     for key, value in node.items():
         if type(key) is not str:
             return {}
-        target = settings if key.startswith(_GROUPS) else states
+        by_name = settings if key.startswith(_GROUPS) else states
         name, _, last = key.removeprefix(_GROUPS).removeprefix(_STATE).rpartition(".")
-        target.setdefault(name, {})[last] = value
+        by_name.setdefault(name, {})[last] = value
     groups: dict[object, dict[str, Any]] = {}
     for name, hyperparameters in settings.items():
         plain = tuple((key, value) for key, value in sorted(hyperparameters.items()) if _is_plain(value))

@@ -64,7 +64,9 @@ def merge(files: Sequence[FileContents]) -> MergedModel:
     quantized = [name for name, (_, tensor) in tensors.items() if is_quantized(tensor.dtype)]
     owners = build_owner_tree(shapes, _module_types(files, canonical_names), quantized)
     parameters, excluded = _split(tensors, ties, owners, files, canonical_names)
-    excluded += [ExcludedTensor(name=name, reason=what) for file in files for name, what in file.non_tensors.items()]
+    excluded += [
+        ExcludedTensor(name=name, reason=reason) for file in files for name, reason in file.non_tensors.items()
+    ]
     return MergedModel(
         parameters=tuple(parameters),
         excluded=tuple(excluded),

@@ -61,7 +61,7 @@ def _leaves_by_prefix(names: Iterable[str]) -> Mapping[str, frozenset[str]]:
     for name in names:
         prefix, _, leaf = name.rpartition(".")
         leaves[prefix].add(leaf)
-    return {prefix: frozenset(own) for prefix, own in leaves.items()}
+    return {prefix: frozenset(names_below) for prefix, names_below in leaves.items()}
 
 
 def _adapting(names: Iterable[str]) -> frozenset[str]:

@@ -16,7 +16,7 @@ def with_prefix(contents: FileContents, prefix: str) -> FileContents:
     return replace(
         contents,
         tensors={f"{prefix}{name}": tensor for name, tensor in contents.tensors.items()},
-        non_tensors={f"{prefix}{name}": what for name, what in contents.non_tensors.items()},
+        non_tensors={f"{prefix}{name}": reason for name, reason in contents.non_tensors.items()},
         buffers=frozenset(f"{prefix}{name}" for name in contents.buffers),
     )
 

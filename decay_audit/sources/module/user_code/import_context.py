@@ -54,8 +54,8 @@ def context_of_target(target: FileTarget | ModuleTarget) -> ImportContext:
     current = str(Path.cwd())
     if isinstance(target, ModuleTarget):
         return ImportContext(folders=(current,), program=target.location, modules={})
-    own = target.path.resolve().parent
-    folders = dict.fromkeys((str(own), str(package_root(own)), current))
+    folder = target.path.resolve().parent
+    folders = dict.fromkeys((str(folder), str(package_root(folder)), current))
     return ImportContext(folders=tuple(folders), program=target.location, modules={})
 
 

@@ -257,9 +257,11 @@ def missing_name(location: str, name: str, names: Mapping[str, object]) -> Targe
         return TargetError(message, f"did you mean `{near}`?")
     if call := _registry_call(name, public):
         return TargetError(message, "did you mean this?", [f"{location}:{call}"])
-    home = names.get("__name__")
-    own = [key for key, value in public.items() if callable(value) and getattr(value, "__module__", None) == home]
-    return TargetError(message, f"it defines {first_few(own, _SHOWN_NAMES)}" if own else "")
+    module_name = names.get("__name__")
+    defined = [
+        key for key, value in public.items() if callable(value) and getattr(value, "__module__", None) == module_name
+    ]
+    return TargetError(message, f"it defines {first_few(defined, _SHOWN_NAMES)}" if defined else "")
 
 
 def _registry_call(name: str, names: Mapping[str, object]) -> str:

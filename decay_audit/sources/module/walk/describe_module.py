@@ -77,9 +77,9 @@ def describe_scripted(module: nn.Module) -> tuple[tuple[str, ...], Settings]:
     """Give the class names that a scripted module was compiled from, and its constants as settings."""
     parts = str(module._c._type().qualified_name()).split(".")  # type: ignore[union-attr, operator]
     *parents, name = (part for part in parts if part != "__torch__" and not part.startswith("___torch_mangle_"))
-    home = sys.modules.get(".".join(parents))
+    python_module = sys.modules.get(".".join(parents))
     origin = (
-        None if home is None else vars(home).get(name)
+        None if python_module is None else vars(python_module).get(name)
     )  # getattr would start imports in a Python module that imports its names lazily
     if not (isinstance(origin, type) and issubclass(origin, nn.Module)):
         return (".".join((*parents, name)), *_type_names(type(module))), {}
@@ -111,12 +111,12 @@ def _qualified_name(module_type: type) -> str:
 
 def _strings(method: object) -> tuple[str, ...]:
     """Return the strings that a method returns, or that an attribute in its place holds; sorted if they are a set."""
-    answer = method() if callable(method) else method
-    if answer is None:
+    returned = method() if callable(method) else method
+    if returned is None:
         return ()
-    if isinstance(answer, str):
-        return (answer,)
-    if not isinstance(answer, Collection):
-        raise TypeError(f"expected a set of names, not {type(answer).__name__}")
-    words = [word for word in answer if isinstance(word, str)]
-    return tuple(sorted(words) if isinstance(answer, set | frozenset) else words)
+    if isinstance(returned, str):
+        return (returned,)
+    if not isinstance(returned, Collection):
+        raise TypeError(f"expected a set of names, not {type(returned).__name__}")
+    words = [word for word in returned if isinstance(word, str)]
+    return tuple(sorted(words) if isinstance(returned, set | frozenset) else words)

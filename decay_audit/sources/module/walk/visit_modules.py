@@ -100,16 +100,16 @@ def _first_visit(visit: _Visit, contents: ModelContents) -> list[_Visit]:
         module_class = contents.classes[module_type] = describe_class(module_type)
     if module_class.quantized:
         contents.quantized.append(visit.name[:-1])
-    own, children = module._parameters, module._modules
-    if not own and not children:
+    direct, children = module._parameters, module._modules
+    if not direct and not children:
         return []
     wraps = module_class.wraps
     if wraps is not None and children.get(wraps) is None:
         wraps = None
-    if wraps is None or own:
+    if wraps is None or direct:
         owner = _owner(visit, module_class, contents)
         declaring = (owner, *declaring) if owner.declaration is not None else declaring
-        if own:
+        if direct:
             _collect_parameters(visit, owner, declaring, contents)
     return _child_visits(visit, wraps, owner, declaring) if children else []
 
