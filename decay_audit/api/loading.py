@@ -78,17 +78,19 @@ def _load(request: Request) -> LoadedTarget:
     def build(device: Device) -> "BuiltModel":
         return module.build(spec, device=device, progress=request.progress)
 
-    made = None
+    made_optimizers = None
     if request.optimizer is not None:
-        made = making.make_optimizers(request.optimizer, build, request.device, request.progress)
-    built = made.built if made is not None else build(request.device)
-    others = tuple(module.find_other(text, built, made.modules if made else ()) for text in request.with_)
+        made_optimizers = making.make_optimizers(request.optimizer, build, request.device, request.progress)
+    built = made_optimizers.built if made_optimizers is not None else build(request.device)
+    others = tuple(
+        module.find_other(text, built, made_optimizers.modules if made_optimizers else ()) for text in request.with_
+    )
     inventory = module.with_others(_inventory_with_uses(built, request), built.model, others)
     if others and not request.no_trace:
         with module.activate(module.context_of_namespace(built.namespace)):
             inventory = _trace_others(inventory, others)
     return _require_parameters(
-        LoadedTarget(inventory=inventory, built=built, made_optimizers=made, other_models=others)
+        LoadedTarget(inventory=inventory, built=built, made_optimizers=made_optimizers, other_models=others)
     )
 
 
@@ -131,10 +133,10 @@ def _with_scaling(loaded: LoadedTarget, request: Request) -> LoadedTarget:
         request.progress("building on the CPU: the forward pass needs the values of buffers")
         target = request.model or request.target
         streamed = replace(request, target=target, model=None, device="streamed", no_trace=True, trace=None, with_=())
-        again = _load(streamed).built
-        if again is not None:
-            with module.activate(module.context_of_namespace(again.namespace)):
-                measured = invariance.measure(again.model, inputs)
+        rebuilt = _load(streamed).built
+        if rebuilt is not None:
+            with module.activate(module.context_of_namespace(rebuilt.namespace)):
+                measured = invariance.measure(rebuilt.model, inputs)
     return replace(loaded, inventory=invariance.with_scaling(loaded.inventory, measured))
 
 
@@ -204,8 +206,8 @@ def _trace_others(inventory: Inventory, others: "tuple[nn.ModuleDict, ...]") -> 
     """Trace the modules that are audited with the model."""
     from decay_audit.sources import module, trace
 
-    for name, other in ((name, other) for named in others for name, other in named.items()):
-        names = uncertain_names(inventory) & {f"{name}.{own.name}" for own in module.read(other).parameters}
+    for name, other in ((name, other) for modules in others for name, other in modules.items()):
+        names = uncertain_names(inventory) & {f"{name}.{parameter.name}" for parameter in module.read(other).parameters}
         if names:
             traced = trace.trace_automatically(other, len(inventory.parameters))
             inventory = add_uses(inventory, names, traced, f"{name}.")

@@ -193,14 +193,14 @@ def _observe_made_optimizers(loaded: LoadedTarget, request: Request) -> Observed
     if loaded.built is None or loaded.made_optimizers is None:
         raise DecayAuditError("a checkpoint alone cannot make an optimizer", "name its model as well: --model TARGET")
     request.progress("measuring steps of the optimizer" if request.measure else "reading the optimizer")
-    built, made = loaded.built, loaded.made_optimizers
+    built, made_optimizers = loaded.built, loaded.made_optimizers
     observed = observe_live(
         built.model,
         loaded.inventory,
-        made.optimizers,
-        log=made.log,
+        made_optimizers.optimizers,
+        log=made_optimizers.log,
         measure=request.measure,
-        before=made.parameters_before,
+        before=made_optimizers.parameters_before,
         other_models=loaded.other_models,
     )
     # the user chose the device, or it is the CPU already

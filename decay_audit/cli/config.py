@@ -145,8 +145,8 @@ def load(file: Path, extending: tuple[Path, ...] = ()) -> Config:
     """
     table, exceptions = _read(file)
     base = _load_extended(file, table.extends, (*extending, file.resolve())) if table.extends is not None else Config()
-    own = from_folder(_options_in(table), file.parent)
-    place, of_audits = _origins(file)
+    options = from_folder(_options_in(table), file.parent)
+    table_label, audits_label = _origins(file)
     audits = (
         ConfiguredAudit(
             target=audit.target or "" if audit.run else path_from(file.parent, audit.target),
@@ -156,13 +156,13 @@ def load(file: Path, extending: tuple[Path, ...] = ()) -> Config:
             options=from_folder(_options_in(audit), file.parent),
             file_target=audit.target or "",
             file_options=_options_in(audit),
-            origin=of_audits,
+            origin=audits_label,
         )
         for audit in table.audits
     )
     return Config(
-        defaults={**base.defaults, **own},
-        origins={**base.origins, **dict.fromkeys(own, place)},
+        defaults={**base.defaults, **options},
+        origins={**base.origins, **dict.fromkeys(options, table_label)},
         audits=(*base.audits, *audits),
         exceptions=(*base.exceptions, *exceptions),
         file=file,
@@ -187,10 +187,10 @@ def _origins(file: Path) -> tuple[str, str]:
     """Name the table of a file, and the list of its audits, in the words of `--show-settings`."""
     nearest = pyproject.find(Path.cwd())
     if file.name != "pyproject.toml":
-        place = os.path.relpath(file)
-        return place, f"[[audits]] in {place}"
-    place = "" if nearest is not None and file.resolve() == nearest.resolve() else f" in {os.path.relpath(file)}"
-    return f"[tool.decay-audit]{place}", f"[[tool.decay-audit.audits]]{place}"
+        label = os.path.relpath(file)
+        return label, f"[[audits]] in {label}"
+    label = "" if nearest is not None and file.resolve() == nearest.resolve() else f" in {os.path.relpath(file)}"
+    return f"[tool.decay-audit]{label}", f"[[tool.decay-audit.audits]]{label}"
 
 
 def _read(file: Path) -> "tuple[Any, list[FindingException]]":
@@ -203,8 +203,8 @@ def _read(file: Path) -> "tuple[Any, list[FindingException]]":
 
     mistakes: list[tuple[int, str]] = []
     node = pyproject.node(file)
-    place = file.name if pyproject.is_whole_table(file) else "[tool.decay-audit]"
-    table = typed.read(node, _table_type(None), place, lambda *mistake: mistakes.append(mistake))
+    label = file.name if pyproject.is_whole_table(file) else "[tool.decay-audit]"
+    table = typed.read(node, _table_type(None), label, lambda *mistake: mistakes.append(mistake))
     lines = pyproject.lines_of_list(node, "exceptions")
     exceptions = (
         []

@@ -113,8 +113,8 @@ def _optimizer_locations(loaded: "LoadedTarget", to_repository: ToRepository) ->
         return
     for name, optimizer in loaded.made_optimizers.optimizers:
         callers = loaded.made_optimizers.log.callers.get(id(optimizer), ())
-        places = ((to_repository(file), line) for file, line in callers if Path(file).is_absolute())
-        location = next((FileLocation(file=path, line=line) for path, line in places if path), None)
+        locations = ((to_repository(file), line) for file, line in callers if Path(file).is_absolute())
+        location = next((FileLocation(file=path, line=line) for path, line in locations if path), None)
         if location is not None:
             yield name, location
 

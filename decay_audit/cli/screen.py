@@ -112,7 +112,7 @@ def _write_encoded(stream: TextIO, text: str) -> None:
 
 def _chunks(text: str) -> Iterator[str]:
     """Cut a text into pieces of a million characters: encoding a long report as a whole would double its memory."""
-    return (text[at : at + 2**20] for at in range(0, len(text), 2**20))
+    return (text[start : start + 2**20] for start in range(0, len(text), 2**20))
 
 
 def print_message(text: str, *, style: str = "", color: Color = "auto", quiet: bool = False) -> None:
@@ -161,6 +161,6 @@ def progress(output: OutputOptions) -> Iterator[Callable[[str], None]]:
 
     console = Console(stderr=True, no_color=not colored(sys.stderr, output.color))
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as shown:
-        task = shown.add_task("reading")
-        yield lambda text: shown.update(task, description=visible(text))
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("reading")
+        yield lambda text: bar.update(task, description=visible(text))

@@ -71,13 +71,13 @@ class Owner(Struct, frozen=True, kw_only=True, eq=False, gc=False):
 
 
 class Use(Struct, frozen=True, kw_only=True):
-    """One operator slot through which a parameter met data in a traced forward pass.
+    """One use of a parameter in a traced forward pass: an operator, and the argument (slot) that the parameter was.
 
     Attributes:
         operator: the operator's plain name, e.g. `native_layer_norm`, `convolution`, `mul`.
         slot: the name of the argument, e.g. `weight`, `mat2`, `other`. A downstream use is a use of the product of the
             parameter and data, and its slot says what is done with the product: it is divided by its own statistic
-            (`normalized`), added to other data (`residual`), added to attention scores (`scores`), or taken as the
+            (`before_norm`), added to other data (`residual`), added to attention scores (`scores`), or taken as the
             kernel of a layer (`mixed`).
         shape: the shape of the tensor in the slot; the parameter may be only a part or a factor of that tensor.
         data_shape: the shape of the data; () if there was none.

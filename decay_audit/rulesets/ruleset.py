@@ -156,7 +156,7 @@ class RuleSet(Struct, frozen=True, kw_only=True):
     preset: bool = False
 
     def sparing_rules(self) -> tuple[list[str], list[str]]:
-        """Return the names of the rules whose parameters do not decay: of the strict rules, then of the lenient ones."""
+        """Return the names of the rules whose parameters do not decay: of strict rules, then of lenient ones."""
         sparing = [rule for rule in self.rules if rule.amount.coefficient(self.weight_decay) == 0]
         return [rule.name for rule in sparing if not rule.lenient], [rule.name for rule in sparing if rule.lenient]
 

@@ -172,5 +172,5 @@ def _update_formula(observation: Observation, report: Report) -> UpdateFormula:
 
 
 def _optimizer_of(observation: Observation, report: Report) -> Optimizer:
-    place = (observation.optimizer, observation.origin)
-    return next(optimizer for optimizer in report.optimizers if (optimizer.name, optimizer.origin) == place)
+    key = (observation.optimizer, observation.origin)
+    return next(optimizer for optimizer in report.optimizers if (optimizer.name, optimizer.origin) == key)

@@ -1,4 +1,4 @@
-"""Make what an HTML page shows besides the report: code for the param groups, other rulesets, each group's update."""
+"""Make what only an HTML page shows: the param groups as code, other rulesets' decisions, each group's update."""
 
 import re
 from collections.abc import Hashable, Iterator
@@ -57,12 +57,12 @@ def _other_rulesets(report: Report) -> "list[OtherRuleset]":
     Parameters that differ only in the numbers of their blocks are decided once: no rule of a preset names a number.
     """
     first_of: dict[Hashable, int] = {}
-    alike: list[Classified] = []
+    distinct: list[Classified] = []
     positions: list[int] = []
     for key, decision in zip(_keys(report), report.plan.decisions, strict=True):
         if key not in first_of:
-            first_of[key] = len(alike)
-            alike.append(decision.classified)
+            first_of[key] = len(distinct)
+            distinct.append(decision.classified)
         positions.append(first_of[key])
     others = []
     for name in rulesets.presets():
@@ -71,7 +71,7 @@ def _other_rulesets(report: Report) -> "list[OtherRuleset]":
         # learning rates and optimizers do not matter here
         ruleset = replace(rulesets.load(name), layer_decay=None, lr_scale=(), routes=())
         try:
-            plan = decide(alike, ruleset, ruleset.weight_decay or ANY_BASE)
+            plan = decide(distinct, ruleset, ruleset.weight_decay or ANY_BASE)
         except DecayAuditError:
             continue
         decays = tuple(plan.decisions[position].decays for position in positions)
@@ -80,7 +80,7 @@ def _other_rulesets(report: Report) -> "list[OtherRuleset]":
 
 
 def _keys(report: Report) -> Iterator[Hashable]:
-    """Make, of each parameter, all that the rules of a preset may ask; names without the numbers of blocks."""
+    """Yield a key of each parameter: all facts that the rules of a preset may ask for, names without block numbers."""
     owners: dict[int, Hashable] = {}
     for decision in report.plan.decisions:
         classified = decision.classified

@@ -96,36 +96,36 @@ def find_targets(names: Iterable[str]) -> Iterator[str]:
 
 def _below(folder: str) -> Iterator[str]:
     """Yield the checkpoints in a folder and below it."""
-    for place, folders, files in os.walk(folder):
+    for current, folders, files in os.walk(folder):
         folders.sort()
         if any(map(_FILE_OF_AN_ENGINE.fullmatch, files)) or any(map(_FOLDER_OF_AN_ENGINE.fullmatch, folders)):
             folders.clear()
-            yield place
+            yield current
         elif any(name.endswith(".index.json") or _SHARD.search(name) for name in files):
-            yield place
+            yield current
         else:
-            yield from (str(Path(place, name)) for name in sorted(files) if name.lower().endswith(_SUFFIXES))
+            yield from (str(Path(current, name)) for name in sorted(files) if name.lower().endswith(_SUFFIXES))
 
 
 def sweep(
     targets: Iterable[str], options: AuditOptions, *, processes: int = 1, skip: Collection[str] = ()
 ) -> Iterator[SweepRow]:
-    """Read targets, each into a row.
+    """Read targets, and yield one row for each.
 
     Args:
         processes: how many processes read at the same time.
-        skip: names that are left out.
+        skip: the names of targets that are not read.
 
     Raises:
         DecayAuditError: the ruleset cannot be loaded, or a process was killed.
     """
     ruleset = rulesets.load(options.rules)
-    left = (target for target in targets if remote.hide_credentials(target) not in skip)
+    remaining = (target for target in targets if remote.hide_credentials(target) not in skip)
     if processes <= 1:
-        for target in left:
+        for target in remaining:
             yield read_row(target, options, ruleset)
         return
-    chunks = _chunks(left)
+    chunks = _chunks(remaining)
     waiting: deque[Future[list[SweepRow]]] = deque()
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as executor:
         try:

@@ -27,10 +27,10 @@ def describe_end(record: Record, launch_result: "LaunchResult", error_of_command
     """Say where the script was stopped, or how it ended by itself."""
     classes = ", ".join(dict.fromkeys(recorded.display_name(optimizer) for optimizer in record.optimizers))
     if record.status == "stopped":
-        where = {"step": "before its first step", "backward": "before its first backward pass"}
-        place = where.get(record.moment, "after many backward passes without a step")
-        place = f"after {count_noun(record.steps, 'step')}" if record.steps else place
-        return f"stopped {place}; the script made {classes}"
+        moments = {"step": "before its first step", "backward": "before its first backward pass"}
+        moment = moments.get(record.moment, "after many backward passes without a step")
+        moment = f"after {count_noun(record.steps, 'step')}" if record.steps else moment
+        return f"stopped {moment}; the script made {classes}"
     steps = f"after {count_noun(record.steps, 'step')}" if record.steps else ""
     if launch_result.timed_out:
         ending = f"was ended {steps}, at the timeout" if steps else "did not begin to train in time"
@@ -53,8 +53,8 @@ def _quote(error: ScriptError) -> str:
     text = lines[0] if lines else ""
     if error.type in ("sys.exit", "os._exit"):
         return f"exit code {text}" if text.lstrip("-").isdigit() else text[:_LONGEST_QUOTE]
-    place = f" ({Path(error.file).name}:{error.line})" if error.file else ""
-    return f"{error.type}{': ' if text else ''}{text[:_LONGEST_QUOTE]}{place}"
+    location = f" ({Path(error.file).name}:{error.line})" if error.file else ""
+    return f"{error.type}{': ' if text else ''}{text[:_LONGEST_QUOTE]}{location}"
 
 
 def _hint(error: ScriptError, script: ScriptRun, command: Sequence[str]) -> str:

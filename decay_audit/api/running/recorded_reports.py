@@ -65,8 +65,8 @@ def _report(record: Record, audit: "AuditGroup", target: str, request: Request, 
     traced = contents.inventory if request.no_trace else _with_traces(contents.inventory, record, audit)
     report = report_on(LoadedTarget(inventory=traced), observed, replace(request, target=""))
     training_findings = check_training(facts.training_facts(record, audit, contents.names), report.plan)
-    kept = tuple(finding for finding in report.findings if not _before_schedule(finding, optimizers))
-    report = _with_findings(replace(report, findings=kept), training_findings, request)
+    kept_findings = tuple(finding for finding in report.findings if not _before_schedule(finding, optimizers))
+    report = _with_findings(replace(report, findings=kept_findings), training_findings, request)
     return replace(report, findings=tuple(_with_fix_for_a_run(finding, request.target) for finding in report.findings))
 
 
@@ -87,10 +87,10 @@ def _recorded_horizon(
 
 def _with_traces(contents: Inventory, record: Record, audit: "AuditGroup") -> Inventory:
     """Add the uses of parameters whose role is uncertain, from the traces of their models."""
-    alone = len(audit.models) == 1 and not audit.free_tensors
+    is_single_model = len(audit.models) == 1 and not audit.free_tensors
     for model_trace in record.traces:
         model = record.models[model_trace.model]
-        prefix = "" if alone else f"{model.name}."
+        prefix = "" if is_single_model else f"{model.name}."
         names = frozenset(name for name in uncertain_names(contents) if name.startswith(prefix))
         if model in audit.models and names:
             contents = add_uses(contents, names, model_trace.trace, prefix)

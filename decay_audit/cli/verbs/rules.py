@@ -59,11 +59,11 @@ def list_(words: Words = None, *, format: OutputFormat = "text", messages: Messa
     from decay_audit import reports, rulesets
 
     presets = [rulesets.load(name) for name in rulesets.presets()]
-    found = [preset for preset in presets if _has_words(preset, words or [])]
-    if not found:
+    matching = [preset for preset in presets if _has_words(preset, words or [])]
+    if not matching:
         hint = "`decay-audit rules list` shows all presets"
         raise DecayAuditError(f"no preset has {' and '.join(words or [])} in its name, title or source", hint)
-    screen.write(reports.render_rulesets(found, screen.report_options(messages), format), form=format)
+    screen.write(reports.render_rulesets(matching, screen.report_options(messages), format), form=format)
 
 
 def _has_words(preset: "RuleSet", words: list[str]) -> bool:

@@ -166,5 +166,5 @@ def _list_lines(result: "ScriptResult") -> Iterator[str]:
         yield f"{report.inventory.target}  {count}"
         for optimizer in report.optimizers:
             groups = count_noun(len(optimizer.groups), "group")
-            place = f", made in {Path(optimizer.file).name}:{optimizer.line}" if optimizer.line else ""
-            yield f"  {optimizer.name}  {optimizer.type}, {groups}{place}"
+            location = f", made in {Path(optimizer.file).name}:{optimizer.line}" if optimizer.line else ""
+            yield f"  {optimizer.name}  {optimizer.type}, {groups}{location}"

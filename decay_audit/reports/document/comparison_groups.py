@@ -150,7 +150,7 @@ def ruleset_groups(comparison: RulesetComparison) -> tuple[RulesetGroup, ...]:
     for difference in comparison.differences:
         decisions = tuple(replace(decision, lr_scale=1.0, over_run=None) for decision in difference.sides)
         groups.setdefault((difference.role, decisions), []).append(difference)
-    made = [
+    unsorted_groups = [
         RulesetGroup(
             role=role,
             names=tuple(name for difference in members for name in difference.parameters),
@@ -161,7 +161,7 @@ def ruleset_groups(comparison: RulesetComparison) -> tuple[RulesetGroup, ...]:
         )
         for (role, _), members in groups.items()
     ]
-    return tuple(sorted(made, key=lambda group: -group.numel))
+    return tuple(sorted(unsorted_groups, key=lambda group: -group.numel))
 
 
 def outcome_texts(comparison: RulesetComparison) -> Iterator[str]:

@@ -34,9 +34,9 @@ def group_texts(horizon: Horizon, *, full: bool) -> Iterator[str]:
     for (kind, decay), groups in list(equal_groups.items())[:shown]:
         indices = sorted({group.group for group in groups})
         noun = "group" if len(indices) == 1 else "groups"
-        place = f"{noun} {list_numbers(indices)} of {escape_control(kind)}"
+        group_text = f"{noun} {list_numbers(indices)} of {escape_control(kind)}"
         count = count_noun(sum(len(group.parameters) for group in groups), "parameter")
-        yield f"{place}, {count}: {decay_text(decay, horizon)}"
+        yield f"{group_text}, {count}: {decay_text(decay, horizon)}"
     if len(equal_groups) > shown:
         yield f"{len(equal_groups) - shown} more groups; --full shows them"
 
@@ -96,8 +96,8 @@ def parameter_texts(horizon: Horizon) -> Iterator[str]:
     """Write what decay comes to for one parameter; the horizon has the groups that hold it."""
     yield run_text(horizon)
     for group in horizon.groups:
-        place = f"group {group.group} of {escape_control(group.type)}"
-        yield f"{place}: {decay_text(group.decay, horizon)}"
+        group_text = f"group {group.group} of {escape_control(group.type)}"
+        yield f"{group_text}: {decay_text(group.decay, horizon)}"
 
 
 def scaling_texts(scaling: Scaling, rotations: Sequence[Rotation]) -> Iterator[str]:

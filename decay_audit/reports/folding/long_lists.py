@@ -29,8 +29,8 @@ _MAX_LINE = 240
 _MAX_EXCEPTIONS_TEXT = 60
 """A list is written as "all but ..." only if the numbers after these words take at most so many characters."""
 
-_Place = tuple[tuple[str, ...], str, str]
-"""Where numbers stand: the parts of the name before theirs, and the text before and after them in their own part."""
+_NumberPosition = tuple[tuple[str, ...], str, str]
+"""Where numbers are in a name: the parts before theirs, and the text before and after them in their own part."""
 
 
 class TablePatterns(Struct, frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ class TablePatterns(Struct, frozen=True, kw_only=True):
 
 def name_long_lists(rows: Sequence[FoldedRow]) -> TablePatterns:
     """Make the pattern of each row, with a name in place of each list that is too long."""
-    siblings = _numbers_by_place(rows)
+    siblings = _numbers_by_position(rows)
     names: dict[str, str] = {}
     patterns = tuple(
         ".".join(_part(row, axis, siblings, names) for axis in range(len(row.parts))) if row.count > 1 else row.pattern
@@ -56,9 +56,9 @@ def name_long_lists(rows: Sequence[FoldedRow]) -> TablePatterns:
     return TablePatterns(patterns=patterns, meanings=tuple(f"{name} is {text}" for text, name in names.items()))
 
 
-def _numbers_by_place(rows: Sequence[FoldedRow]) -> dict[_Place, set[int]]:
-    """Collect the numbers that occur at each place, over all rows: those of all blocks of one list of modules."""
-    numbers: dict[_Place, set[int]] = defaultdict(set)
+def _numbers_by_position(rows: Sequence[FoldedRow]) -> dict[_NumberPosition, set[int]]:
+    """Collect the numbers at each position, over all rows: those of all blocks of one list of modules."""
+    numbers: dict[_NumberPosition, set[int]] = defaultdict(set)
     for row in rows:
         for axis, part in enumerate(row.parts):
             prefix, middles, suffix = split_shared([*part.split(","), part.partition(",")[0]])
@@ -67,7 +67,7 @@ def _numbers_by_place(rows: Sequence[FoldedRow]) -> dict[_Place, set[int]]:
     return numbers
 
 
-def _part(row: FoldedRow, axis: int, siblings: dict[_Place, set[int]], names: dict[str, str]) -> str:
+def _part(row: FoldedRow, axis: int, siblings: dict[_NumberPosition, set[int]], names: dict[str, str]) -> str:
     alternatives = row.parts[axis].split(",")
     if len(alternatives) == 1:
         return alternatives[0]

@@ -107,9 +107,9 @@ def shorten_list(text: str, limit: int = _MAX_SHORT_LIST) -> str:
     if len(text) <= limit:
         return text
     *pieces, last = text.split(",")
-    kept: list[str] = []
+    shown: list[str] = []
     for piece in pieces:
-        if kept and sum(len(each) + 1 for each in kept) + len(piece) + len(last) + 5 > limit * 3 // 4:
+        if shown and sum(len(shown_piece) + 1 for shown_piece in shown) + len(piece) + len(last) + 5 > limit * 3 // 4:
             break
-        kept.append(piece)
-    return ",".join([*kept, "...", last] if len(kept) < len(pieces) else [*kept, last])
+        shown.append(piece)
+    return ",".join([*shown, "...", last] if len(shown) < len(pieces) else [*shown, last])

@@ -25,18 +25,18 @@ def render(report: Report, options: Options) -> str:
 def _annotation(code: str, findings: Sequence[Finding], report: Report, options: Options) -> str:
     first_location = find_location(findings[0], options.locations)
     file = first_location.file if first_location else ""
-    place = f"file={_escape_property(file if file.isprintable() else escape_control(file))}," if file else ""
-    place += f"line={first_location.line}," if first_location and first_location.line else ""
+    properties = f"file={_escape_property(file if file.isprintable() else escape_control(file))}," if file else ""
+    properties += f"line={first_location.line}," if first_location and first_location.line else ""
     text = "\n".join(_message(finding, report) for finding in findings)
     target = escape_control(report.inventory.target)
     title = _escape_property(f"{code} in {target}")
-    return f"::{_COMMANDS[findings[0].severity]} {place}title={title}::{_escape_data(text)}"
+    return f"::{_COMMANDS[findings[0].severity]} {properties}title={title}::{_escape_data(text)}"
 
 
 def _message(finding: Finding, report: Report) -> str:
     names = f": {parameter_names(finding, _MAX_NAMES)}" if finding.parameters else ""
-    place = location(finding, report)
-    where = f" ({escape_control(place)})" if place else ""
+    text = location(finding, report)
+    where = f" ({escape_control(text)})" if text else ""
     fix = f"\nfix: {escape_control(finding.fix)}" if finding.fix else ""
     return f"{escape_control(finding.message)}{names}{where}{fix}"
 

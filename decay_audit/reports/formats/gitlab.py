@@ -18,7 +18,7 @@ def render(report: Report, options: Options) -> str:
     """Write the findings as issues. GitLab requires a file and a line: without a file, the target and 1."""
     issues = []
     for finding, fingerprint in zip(report.findings, fingerprints(report.findings, report), strict=True):
-        place = find_location(finding, options.locations)
+        location = find_location(finding, options.locations)
         names = f": {parameter_names(finding, _MAX_NAMES)}" if finding.parameters else ""
         issues.append(
             {
@@ -27,8 +27,8 @@ def render(report: Report, options: Options) -> str:
                 "fingerprint": fingerprint,
                 "severity": _SEVERITIES[finding.severity],
                 "location": {
-                    "path": place.file if place else escape_control(report.inventory.target),
-                    "lines": {"begin": place.line if place and place.line else 1},
+                    "path": location.file if location else escape_control(report.inventory.target),
+                    "lines": {"begin": location.line if location and location.line else 1},
                 },
             }
         )

@@ -53,7 +53,7 @@ def _details(finding: Finding, report: Report) -> Iterator[str]:
     yield escape_control(finding.message)
     if finding.parameters:
         yield parameter_names(finding, _MAX_NAMES)
-    if place := location(finding, report):
-        yield escape_control(place)
+    if text := location(finding, report):
+        yield escape_control(text)
     if finding.fix:
         yield f"fix: {escape_control(finding.fix)}"

@@ -84,11 +84,11 @@ def _result(finding: Finding, codes: list[str], fingerprint: str, options: Optio
 
 def _physical(finding: Finding, options: Options) -> Mapping[str, Any]:
     """Write the file and the line; nothing if the file is not known."""
-    place = find_location(finding, options.locations)
-    if place is None:
+    location = find_location(finding, options.locations)
+    if location is None:
         return {}
-    region = {"region": {"startLine": place.line}} if place.line else {}
-    return {"physicalLocation": {"artifactLocation": {"uri": quote(place.file, errors="surrogatepass")}, **region}}
+    region = {"region": {"startLine": location.line}} if location.line else {}
+    return {"physicalLocation": {"artifactLocation": {"uri": quote(location.file, errors="surrogatepass")}, **region}}
 
 
 def join(texts: Sequence[str]) -> str:

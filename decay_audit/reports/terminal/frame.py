@@ -69,8 +69,8 @@ def finding_lines(report: Report, options: Options) -> Iterator[str]:
 def _details(finding: Finding, report: Report, options: Options) -> Iterator[str]:
     if finding.parameters:
         yield parameter_names(finding, len(finding.parameters) if options.full else _MAX_NAMES)
-    if place := location(finding, report):
-        yield escape_control(place)
+    if text := location(finding, report):
+        yield escape_control(text)
     if finding.exception:
         yield f"reason: {escape_control(finding.exception)}"
     elif finding.fix:

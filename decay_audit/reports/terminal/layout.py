@@ -71,18 +71,18 @@ def table(
     body: list[Sequence[PaintedText]] = [tuple((column.title, "dim") for column in columns), *rows]
     widths = [max(cell_width(row[index][0]) for row in body) for index in range(len(columns))]
     filled = [index for index in range(len(columns)) if index == 0 or any(row[index][0] for row in body[1:])]
-    places = _places(columns, filled, widths, width)
+    positions = _cell_positions(columns, filled, widths, width)
     if width is not None:
-        widths[0] = min(widths[0], max(_MIN_NAME_WIDTH, width - _width_after_name(places.beside, widths)))
+        widths[0] = min(widths[0], max(_MIN_NAME_WIDTH, width - _width_after_name(positions.beside, widths)))
     for row in body:
-        yield from _row(columns, row, places, widths, color=color)
+        yield from _row(columns, row, positions, widths, color=color)
         if row is not body[0]:
-            yield from _cells_below(row, places, color=color)
-    if titles := ", ".join(filter(None, (columns[index].title for index in places.dropped))):
+            yield from _cells_below(row, positions, color=color)
+    if titles := ", ".join(filter(None, (columns[index].title for index in positions.dropped))):
         yield paint(f"{INDENT}not shown at this width: {titles}", "dim", color=color)
 
 
-class _Places(Struct, frozen=True, kw_only=True):
+class _CellPositions(Struct, frozen=True, kw_only=True):
     """Where the cells of a row go, as indexes of columns: beside the name, into lines below it, or nowhere."""
 
     beside: tuple[int, ...]
@@ -90,7 +90,9 @@ class _Places(Struct, frozen=True, kw_only=True):
     dropped: tuple[int, ...]
 
 
-def _places(columns: Sequence[Column], filled: Sequence[int], widths: Sequence[int], width: int | None) -> _Places:
+def _cell_positions(
+    columns: Sequence[Column], filled: Sequence[int], widths: Sequence[int], width: int | None
+) -> _CellPositions:
     beside, below, dropped = list(filled), [], []
     if not _fits(beside, widths, width):
         below = [index for index in filled if columns[index].may_move_below]
@@ -100,7 +102,7 @@ def _places(columns: Sequence[Column], filled: Sequence[int], widths: Sequence[i
             break
         beside.remove(index)
         dropped.append(index)
-    return _Places(beside=tuple(beside), below=tuple(below), dropped=tuple(sorted(dropped)))
+    return _CellPositions(beside=tuple(beside), below=tuple(below), dropped=tuple(sorted(dropped)))
 
 
 def _width_after_name(beside: Sequence[int], widths: Sequence[int]) -> int:
@@ -112,12 +114,17 @@ def _fits(beside: Sequence[int], widths: Sequence[int], width: int | None) -> bo
 
 
 def _row(
-    columns: Sequence[Column], row: Sequence[PaintedText], places: _Places, widths: Sequence[int], *, color: bool
+    columns: Sequence[Column],
+    row: Sequence[PaintedText],
+    positions: _CellPositions,
+    widths: Sequence[int],
+    *,
+    color: bool,
 ) -> Iterator[str]:
     (name, style), *_ = row
     first, *more = break_name(name, widths[0])
     cells = []
-    for index in places.beside:
+    for index in positions.beside:
         text, cell_style = (first, style) if index == 0 else row[index]
         blank = " " * (widths[index] - cell_width(text))
         painted = paint(text, cell_style, color=color)
@@ -128,8 +135,8 @@ def _row(
         yield INDENT * 2 + indent + paint(rest, style, color=color)
 
 
-def _cells_below(row: Sequence[PaintedText], places: _Places, *, color: bool) -> Iterator[str]:
-    for index in places.below:
+def _cells_below(row: Sequence[PaintedText], positions: _CellPositions, *, color: bool) -> Iterator[str]:
+    for index in positions.below:
         text, style = row[index]
         if text:
             yield INDENT * 3 + paint(text, style, color=color)

@@ -52,9 +52,11 @@ def _table(report: Report, parameters: Sequence[ParameterEntry], options: Option
     rows = unfolded_rows(parameters) if options.full else fold(parameters)
     names = name_long_lists(rows)
     titles = columns(report)
-    more = (Column(title=title, drop_order=_DROP_ORDER.get(title, 0), may_move_below=not title) for title in titles)
+    decision_columns = (
+        Column(title=title, drop_order=_DROP_ORDER.get(title, 0), may_move_below=not title) for title in titles
+    )
     cells = map(_cells, rows, names.patterns)
-    yield from layout.table([*_COLUMNS, *more], cells, options.width, color=options.color)
+    yield from layout.table([*_COLUMNS, *decision_columns], cells, options.width, color=options.color)
     for line in (*names.meanings, *legend(report, rows)):
         for part in layout.paragraph(layout.INDENT, line, options.width):
             yield paint(part, "dim", color=options.color)

@@ -152,7 +152,7 @@ def _placement(use: Use, parameter: Parameter) -> UseMeaning | None:
 
 def _gain(use: Use, parameter: Parameter) -> UseMeaning | None:
     is_gate = bool({"sigmoid", "tanh", "softplus", "softmax", "_softmax"} & set(use.via))
-    on_normalized = use.slot == "normalized" or "normalized" in use.tags or is_on_inverse(use)
+    on_normalized = use.slot == "before_norm" or "normalized" in use.tags or is_on_inverse(use)
     wide_count = count_wide_dimensions(parameter.shape)
     if {"exp", "neg"} <= set(use.via) and use.via.index("exp") < use.via.index("neg") and wide_count:
         return "state_space", "other", "likely"

@@ -255,7 +255,7 @@ def _has_any_declaration(classified: Classified) -> bool:
 
 
 def _declared_predicate(forms: frozenset[DeclaredForm], names: NameForm) -> Predicate:
-    """Make the predicate that looks a name up in the declaration of the root; with `submodules`, in those of all owners.
+    """Make the predicate that looks a name up in the root's declaration; with `submodules`, in those of all owners.
 
     The owners are the modules above the parameter, and the module that holds it.
     """

@@ -63,10 +63,10 @@ def _tree(node: ModuleNode, depth: int, prefix: str = "", parents: int = 1) -> I
         return
     times = f" x{count}" if count > 1 else ""
     type_name = f" <span style='opacity:.65'>{_text(node.type)}</span>" if node.type else ""
-    own = f": {_text(node.own_decay)}" if node.own_decay else ""
+    own_decay = f": {_text(node.own_decay)}" if node.own_decay else ""
     elements = count_noun(node.numel, "element") if node.numel == 1 else f"{amount(node.numel)} elements"
     decayed = f"{elements}, {share(node.decayed, node.numel)} decayed"
-    yield depth, f"{_text(name or '(model)')}{times}{type_name}{own} ({decayed})", bool(node.children)
+    yield depth, f"{_text(name or '(model)')}{times}{type_name}{own_decay} ({decayed})", bool(node.children)
     for child in node.children:
         yield from _tree(child, depth + 1, parents=count)
 

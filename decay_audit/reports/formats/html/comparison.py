@@ -150,9 +150,9 @@ def _treatment(treatment: str, decision: RulesetDecision) -> str:
 
 
 def _rule(decision: RulesetDecision) -> str:
-    """Name what decided, and its place: `rule vectors (timm.yaml:13)`."""
-    what = decision.rule if decision.rule in (DEFAULT, FROZEN) else f"rule {decision.rule}"
-    return escape_control(f"{what} ({decision.location})" if decision.location else what)
+    """Name what decided, and where it is written: `rule vectors (timm.yaml:13)`."""
+    decider = decision.rule if decision.rule in (DEFAULT, FROZEN) else f"rule {decision.rule}"
+    return escape_control(f"{decider} ({decision.location})" if decision.location else decider)
 
 
 def _notes(comparison: RulesetComparison, names: Sequence[str]) -> Iterator[str]:

@@ -131,13 +131,13 @@ def extras_of(page: PageParts) -> dict[str, Any]:
 def _bits(decays: Sequence[bool]) -> str:
     """Write answers as hexadecimal digits. Each digit has four answers, the first one in its highest bit."""
     text = "".join("1" if answer else "0" for answer in decays)
-    return "".join(f"{int(text[at : at + 4].ljust(4, '0'), 2):x}" for at in range(0, len(text), 4))
+    return "".join(f"{int(text[start : start + 4].ljust(4, '0'), 2):x}" for start in range(0, len(text), 4))
 
 
 def _worst(report: Report) -> str:
     severities = {finding.severity for finding in report.findings}
-    fine = "good" if report.optimizers else ""
-    return next((severity for severity in SEVERITIES if severity in severities), fine)
+    if_none = "good" if report.optimizers else ""
+    return next((severity for severity in SEVERITIES if severity in severities), if_none)
 
 
 def _versions(report: Report) -> str:

@@ -31,7 +31,7 @@ def find_downstream_uses(call: OperatorCall, data: Sequence[Operand]) -> Iterato
         siblings = [other for other in data if other is not operand]
         largest = max(siblings, key=lambda other: prod(other.shape), default=operand)
         if any(normalizes_unscaled(other, operand) and divides(call, other) for other in siblings):
-            yield from downstream_uses(call, "normalized", provenance.scaled_by, operand, largest)
+            yield from downstream_uses(call, "before_norm", provenance.scaled_by, operand, largest)
         if call.operator in SUMMANDS and siblings and "scores" not in provenance.tags:
             scaled_alike = frozenset().union(*(other.provenance.scaled_by for other in siblings if other.provenance))
             yield from downstream_uses(call, "residual", provenance.scaled_by - scaled_alike, operand, largest)
