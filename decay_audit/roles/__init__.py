@@ -10,7 +10,8 @@
 - `tensor_context`: the tensor, its siblings and the names above it: the input of all readers but `by_usage`.
 - `known_words`: tells quickly that no reader knows a word, for models whose names are all different.
 - `conventions/`: tables of names, with their meaning, their source and examples.
-- `words`: all roles, layers and confidences, and the structs that have them as fields.
+- `words`: all roles with what each means (`MEANINGS`, also in docs/rules.md), layers and confidences, and the structs
+  that have them as fields.
 
 `by_usage` reads the parameter itself, the others read its `tensor_context`; `classification` takes the
 strongest evidence. `classification` is imported when `classify` is first used, because a ruleset can be read without

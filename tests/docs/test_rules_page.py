@@ -23,8 +23,12 @@ schema: 1
 name: ours
 extends: no-norm-no-bias     # this file's rules come before that ruleset's; a preset, or a file beside this one
 weight_decay: 0.05           # the base coefficient; --weight-decay replaces it
+<<<<<<< HEAD
 compare: coefficient         # or product: lr x weight_decay is compared, as muP needs it
 frozen: skip                 # or include: whether parameters without a gradient are left out of the groups
+=======
+frozen: skip                 # or include: whether parameters that require no gradient are in no group
+>>>>>>> a5b351c (Say what each role means in explain, and define spare, ruleset and remember on the pages)
 names: canonical             # or raw: names with the parts that wrappers add, such as `module.`
 rules:                       # the first whose condition holds decides
   - name: positions
@@ -33,7 +37,7 @@ rules:                       # the first whose condition holds decides
   - name: tables
     when: {role: embedding, not: {name: "lm_head.*"}}
     weight_decay: 0.01       # an absolute coefficient
-    lenient: true            # an optimizer that does otherwise with these is a note, not an error
+    lenient: true            # if an optimizer differs here, that is a note, not an error
 default: {decay: true}       # or `error`: a parameter that no rule matches is refused
 lr_scale:                    # every match multiplies the learning rate
   - {when: {name_regex: patch_embed}, times: 0.2}
@@ -189,8 +193,8 @@ def conditions(keys: dict[str, dict[str, str]]) -> str:
     rows = [(f"`{key}`", value["description"]) for key, value in keys.items()]
     shown = [tuple(f"`{cell}`" for cell in CONDITIONS[key]) for key in keys]
     return (
-        "\n## Conditions\n\nEvery key of a condition must hold, and a list means any of its members, but for `all` and "
-        "one `shape`.\n\n"
+        "\n## Conditions\n\nEvery key of a condition must hold. A list holds if one of its members holds, with two "
+        "exceptions: under `all` every member must hold, and under `shape` a list of sizes is one shape.\n\n"
         + table(["`when`", "holds where"], rows)
         + UNKNOWN
         + table(["`when`", "holds for", "does not hold for"], shown)

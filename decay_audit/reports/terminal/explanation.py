@@ -17,7 +17,7 @@ from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.layout import paint
 from decay_audit.reports.totals import amount
-from decay_audit.roles.words import NOUNS, Classified, Evidence, Layer, Role
+from decay_audit.roles.words import MEANINGS, NOUNS, Classified, Evidence, Layer, Role
 from decay_audit.rulesets.conditions import When
 from decay_audit.rulesets.explanation import Explanation, RuleAnswer
 from decay_audit.rulesets.plan import DEFAULT
@@ -139,7 +139,8 @@ def _role_of_layer(role: Role, layer: Layer, confidence: str) -> str:
 
 
 def _role(classified: Classified) -> Iterator[str]:
-    yield _role_of_layer(classified.role, classified.layer, classified.confidence)
+    role = _role_of_layer(classified.role, classified.layer, classified.confidence)
+    yield f"{role}: {MEANINGS[classified.role]}"
     for evidence in classified.evidence:
         agrees = (evidence.role, evidence.layer) == (classified.role, classified.layer)
         other = "" if agrees else f"; suggests {_role_of_layer(evidence.role, evidence.layer, evidence.confidence)}"
