@@ -23,12 +23,8 @@ schema: 1
 name: ours
 extends: no-norm-no-bias     # this file's rules come before that ruleset's; a preset, or a file beside this one
 weight_decay: 0.05           # the base coefficient; --weight-decay replaces it
-<<<<<<< HEAD
 compare: coefficient         # or product: lr x weight_decay is compared, as muP needs it
-frozen: skip                 # or include: whether parameters without a gradient are left out of the groups
-=======
 frozen: skip                 # or include: whether parameters that require no gradient are in no group
->>>>>>> a5b351c (Say what each role means in explain, and define spare, ruleset and remember on the pages)
 names: canonical             # or raw: names with the parts that wrappers add, such as `module.`
 rules:                       # the first whose condition holds decides
   - name: positions
