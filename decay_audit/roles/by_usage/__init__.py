@@ -78,7 +78,7 @@ def _lower_if_derived(confidence: Confidence, use: Use, parameter: Parameter) ->
     if size == used_size or repeated:
         return "likely" if steps & (POSITIVE | WITH_PARAMETER) else "certain"  # possibly the weights of an average
     picked = bool({"index", "index_select", "gather"} & steps)  # some matrices of a stack, or one several times
-    multiplied = bool(MATRIX_PRODUCTS & steps) and wide_dimensions(parameter.shape) > 1
+    multiplied = bool(MATRIX_PRODUCTS & steps) and count_wide_dimensions(parameter.shape) > 1
     joined = bool(_JOINS & steps) and not CURVES & steps
     return "likely" if used_size < size or picked or multiplied or "outer" in steps or joined else "guess"
 

@@ -147,7 +147,7 @@ def _threshold(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: AR
 
 def _placement(use: Use, parameter: Parameter) -> UseMeaning | None:
     """Read a parameter that is put next to data, or in the place of some of it."""
-    return _learned_input(use, parameter, "likely" if wide_dimensions(parameter.shape) else "guess")
+    return _learned_input(use, parameter, "likely" if count_wide_dimensions(parameter.shape) else "guess")
 
 
 def _gain(use: Use, parameter: Parameter) -> UseMeaning | None:

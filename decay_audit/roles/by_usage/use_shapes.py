@@ -11,7 +11,7 @@ MATRIX_PRODUCTS = frozenset({
 })
 # fmt: on
 POSITIVE = frozenset({"exp", "softplus", "sigmoid", "softmax", "_softmax"})
-"""Functions whose results are positive: of the logarithm of a spread, or of the logits of a mask."""
+"""Functions whose results are positive: they give a spread from its logarithm, or a mask from its logits."""
 CURVES = frozenset({"sin", "cos", "sinc", "erf", "log", "log1p", "expm1"})
 """Functions that draw a curve: what is computed with them has other numbers than the parameter, as a filter has."""
 WITH_PARAMETER = frozenset({"mul of parameters", "div of parameters", "add of parameters"})
@@ -31,7 +31,7 @@ def only_scales(use: Use, parameter: Parameter) -> bool:
     multiplied = {"mul", "div", "diag_embed", "diagonal_scatter", "_weight_norm_interface"} & set(use.via) or any(
         "norm" in name for name in use.via
     )
-    smaller = wide_dimensions(parameter.shape) < wide_dimensions(use.shape)
+    smaller = count_wide_dimensions(parameter.shape) < count_wide_dimensions(use.shape)
     return not gathered and smaller and (bool(multiplied) or _is_diagonal(use, parameter))
 
 

@@ -259,7 +259,7 @@ def _multiplies_by_number(call: OperatorCall) -> bool:
     """Whether the call has one operand from parameters, and all others have a single element."""
     from_parameters = [operand for operand in call.operands if derives_from_parameters(operand)]
     others = [operand for operand in call.operands if not derives_from_parameters(operand)]
-    return len(own) == 1 and not any(operand.shape for operand in others)
+    return len(from_parameters) == 1 and not any(operand.shape for operand in others)
 
 
 def _is_outer_product_of_parameters(call: OperatorCall) -> bool:
