@@ -450,3 +450,18 @@ def test_a_mistake_in_the_command_line_is_a_message_in_plain_words(
     assert message in result.stderr
     assert "Value error" not in result.stderr
     assert result.stderr.splitlines()[-1] == f"hint: {' '.join(filter(None, ['decay-audit', command]))} --help"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (
+            ["lock", "--lock", "x"],
+            "-o FILE names the lock; --lock is an option of check and run; decay-audit lock --help",
+        ),
+        (["diff", "--style", "policy"], "--style is an option of emit; decay-audit diff --help"),
+    ],
+)
+def test_an_option_of_another_command_is_said_to_be_one(arguments: list[str], hint: str) -> None:
+    result = runner.invoke(app, arguments, prog_name="decay-audit")
+    assert (result.exit_code, result.stderr) == (2, f"error: no such option: {arguments[1]}\nhint: {hint}\n")

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
@@ -192,6 +193,33 @@ def test_a_broken_audit_hides_no_other_and_the_worst_code_wins(folder: Path) -> 
     assert verdicts == [("ERROR", "gone.py"), ("FAIL", "net.py:Net"), ("ok", "net.py:Net"), ("ERROR", "net.py:Net")]
     assert lines[-1] == "4 audits: 1 ok, 1 failed, 2 could not be run"
     assert runner.invoke(app, ["check", "--exit-zero"]).exit_code == 2
+
+
+def test_an_audit_that_could_not_be_run_is_named_in_every_document_of_ci(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(folder / "summary"))
+    (folder / "pyproject.toml").write_text(BROKEN)
+    names = ["x.sarif", "x.xml", "x.md", "x.gitlab.json", "x.csv", "x.html"]
+    words = [word for name in names for word in ("-o", name)]
+    result = runner.invoke(app, ["check", "-f", "github", "-o", "-", *words])
+    assert result.exit_code == 2
+    assert "::error title=gone.py (gone) could not be run::no such file: gone.py%0Ahint: " in result.stdout
+    texts = {name: (folder / name).read_text() for name in [*names, "summary"]}
+    broken, *_ = json.loads(texts["x.sarif"])["runs"]
+    assert broken["invocations"][0]["executionSuccessful"] is False
+    assert broken["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"].startswith("no such file")
+    suites = ElementTree.fromstring(texts["x.xml"])
+    assert [suite.get("errors") for suite in suites] == ["1", "0", "0", "1"]
+    assert next(error.get("message") for error in suites.iter("error")) == "no such file: gone.py"
+    assert (
+        "### gone.py (gone)\n\n**could not be run**: no such file: gone.py  \nhint: did you mean net.py?\n"
+        in texts["x.md"]
+    )
+    assert texts["summary"] == texts["x.md"]
+    assert json.loads(texts["x.gitlab.json"])[0]["description"].startswith("gone.py (gone) could not be run: no such")
+    assert [line.partition(",")[0] for line in texts["x.csv"].splitlines()[:2]] == ["name", "fc.weight"]
+    assert ">gone.py (gone)</span> could not be run: no such file: gone.py" in texts["x.html"]
 
 
 @pytest.mark.parametrize(

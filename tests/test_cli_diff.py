@@ -37,7 +37,7 @@ def test_a_revision_is_compared_with_the_files_of_now_and_the_reasons_are_said(r
     result = runner.invoke(app, ["diff", "net.py:Net", "--from", "main", *WITH_OPTIMIZER])
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        "net.py:Net at main -> net.py:Net   6 -> 6 parameters",
+        "net.py:Net at main -> net.py:Net   6 -> 6 parameters   ruleset ours",
         "",
         "  1 norm weight renamed, decided differently and treated differently by the optimizer",
         "    before  spared by rule norms, spared in AdamW, norm weight (owner: torch.nn.LayerNorm)",
@@ -69,6 +69,44 @@ def test_two_revisions_are_compared_from_a_folder_that_the_first_does_not_have(
     assert "1 linear weight with another shape\n    before  2x4\n    after   3x4\n    head.weight\n" in result.stdout
     missing = runner.invoke(app, ["diff", "other.py:Net", "--from", "main~1"])
     assert (missing.exit_code, "at main~1: no such file: other.py" in missing.stderr) == (2, True)
+
+
+SETTINGS = "[tool.decay-audit]\nrules = 'ours.yaml'\n"
+
+
+def test_the_ruleset_of_the_settings_decides_both_sides(repository: Path) -> None:
+    (repository / "pyproject.toml").write_text(SETTINGS)
+    git("add", "-A")
+    git("commit", "--quiet", "-m", "two")
+    (repository / "net.py").write_text(NET.replace("self.norm1", "self.ln1"))
+    text = runner.invoke(app, ["diff", "net.py:Net", "--from", "main"]).stdout
+    assert "1 norm weight renamed and decided differently\n    before  spared by rule norms" in text
+    assert text.splitlines()[0].endswith("   ruleset ours")
+
+
+@pytest.mark.parametrize(
+    ("settings", "rules", "rulesets", "name", "coefficients"),
+    [
+        (f"{SETTINGS}weight-decay = 0.3\n", RULES, "ruleset ours", "fc.weight", ("0.05", "0.3")),
+        ("", RULES, "ruleset ours -> no-norm-no-bias", "fc.weight", ("0.05", "1e-4")),
+        (SETTINGS, RULES.replace("*norm*", "*nrm*"), "ruleset ours, which changed", "norm1.weight", ("0", "0.05")),
+    ],
+    ids=["the coefficient is new", "the settings are gone", "the ruleset was edited"],
+)
+def test_each_side_is_decided_by_its_own_settings(
+    repository: Path, settings: str, rules: str, rulesets: str, name: str, coefficients: tuple[str, str]
+) -> None:
+    (repository / "pyproject.toml").write_text(SETTINGS)
+    git("add", "-A")
+    git("commit", "--quiet", "-m", "settings")
+    (repository / "pyproject.toml").write_text(settings)
+    (repository / "ours.yaml").write_text(rules)
+    result = runner.invoke(app, ["diff", "net.py:Net", "--from", "main", "-o", "-", "-o", "changes.json"])
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines()[0].endswith(f"   {rulesets}")
+    changes = {change["name"]: change for change in json.loads((repository / "changes.json").read_text())["changed"]}
+    sides = (changes[name]["before"], changes[name]["after"])
+    assert tuple(side["weight_decay"] for side in sides) == coefficients
 
 
 def test_two_targets_and_a_lock_are_compared(repository: Path) -> None:

@@ -28,6 +28,7 @@ from decay_audit.cli.verbs import (
     sweep,
 )
 from decay_audit.errors import DecayAuditError, inspect_command, shell_join
+from decay_audit.text import join_words
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 BROKEN_PIPE = 141  # 128 + SIGPIPE
@@ -42,6 +43,10 @@ _EXAMPLES = {
 """For each argument that `migrate` needs, a value as a user may write it."""
 UsageError: Any = typer.BadParameter.__base__
 """A mistake in the command line. Typer has its own copy of Click, and exports only the subclass."""
+
+
+_INSTEAD = {("lock", "--lock"): "-o FILE names the lock; "}
+"""What to type instead of an option that the command does not have."""
 
 
 class VerbGroup(TyperGroup):
@@ -126,7 +131,23 @@ def _print_usage_error(error: Any) -> None:  # noqa: ANN401
     if not message:
         raise error  # a command without arguments: its help was printed
     command = error.ctx.command_path if error.ctx is not None else "decay-audit"
-    screen.print_error(message[:1].lower() + message[1:].removesuffix("."), _complete(error) or f"{command} --help")
+    message, hint = message[:1].lower() + message[1:].removesuffix("."), _complete(error) or f"{command} --help"
+    option = getattr(error, "option_name", "")
+    if error.ctx is not None and (verbs := _verbs_with(option, error.ctx)):
+        message = f"no such option: {option}"
+        instead = _INSTEAD.get((error.ctx.info_name, option), "")
+        hint = f"{instead}{option} is an option of {join_words(verbs)}; {hint}"
+    screen.print_error(message, hint)
+
+
+def _verbs_with(option: str, ctx: Any) -> list[str]:  # noqa: ANN401
+    """List the commands that have an option."""
+    commands = getattr(ctx.find_root().command, "commands", {})
+    return [
+        name
+        for name, command in commands.items()
+        if any(option in (*parameter.opts, *parameter.secondary_opts) for parameter in command.params)
+    ]
 
 
 def _complete(error: Any) -> str:  # noqa: ANN401

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, assert_never
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import SEVERITIES, Format
 from decay_audit.reports.options import Options
+from decay_audit.text import escape_control
 
 if TYPE_CHECKING:
     from decay_audit.checks.lock.changes import ModelComparison
@@ -134,11 +135,15 @@ def _render_for_machines(
             assert_never(never)
 
 
-def render_page(reports: "Sequence[Report]", options: Sequence[Options]) -> str:
-    """Render reports as one page of HTML, which carries their JSON, too."""
+def render_page(reports: "Sequence[Report]", options: Sequence[Options], broken: Sequence[tuple[str, str]] = ()) -> str:
+    """Render reports as one page of HTML, which carries their JSON, too.
+
+    Args:
+        broken: the audits that could not be run: the target of each, and the message.
+    """
     from decay_audit.reports.formats import as_json, html
 
-    return html.render(reports, [as_json.render(report) for report in reports], options)
+    return html.render(reports, [as_json.render(report) for report in reports], options, broken)
 
 
 def render_cell(report: "Report") -> str:
@@ -179,13 +184,37 @@ def render_findings(report: "Report", format: Format | str = Format.TEXT, option
     return text.render_findings(report, options)
 
 
-def render_error(target: str, error: DecayAuditError, format: Format | str) -> str:  # noqa: A002
-    """Render the document that takes the place of a report that could not be made; "" if the format has none."""
-    if Format(format) is not Format.JSON:
-        return ""
-    from decay_audit.reports.formats import as_json
+def render_error(target: str, error: DecayAuditError, format: Format | str) -> str:  # noqa: A002, PLR0911
+    """Render what takes the place of a report that could not be made; "" if the format has no place for it."""
+    text = f"{error.message}\nhint: {error.hint}" if error.hint else error.message
+    message = "\n".join(map(escape_control, text.split("\n")))
+    match Format(format):
+        case Format.JSON:
+            from decay_audit.reports.formats import as_json
 
-    return as_json.render_error(target, error)
+            return as_json.render_error(target, error)
+        case Format.MARKDOWN:
+            from decay_audit.reports.formats import markdown
+
+            return markdown.render_error(target, message)
+        case Format.SARIF:
+            from decay_audit.reports.formats import sarif
+
+            return sarif.render_error(target, message)
+        case Format.GITHUB:
+            from decay_audit.reports.formats import github
+
+            return github.render_error(target, message)
+        case Format.JUNIT:
+            from decay_audit.reports.formats import junit
+
+            return junit.render_error(target, message)
+        case Format.GITLAB:
+            from decay_audit.reports.formats import gitlab
+
+            return gitlab.render_error(target, message)
+        case _:
+            return ""
 
 
 def verdict(report: "Report") -> str:

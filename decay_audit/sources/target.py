@@ -1,8 +1,9 @@
 """Parse a target string: a Python file, a module, or a checkpoint. Looks at the disk; imports no code of the user."""
 
+import glob
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from msgspec import Struct
 
 from decay_audit.errors import TargetError
 from decay_audit.sources import remote
+from decay_audit.text import first_few
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pth.tar", ".index.json")
 _ACCEPTED_FORMS = (
@@ -18,6 +20,7 @@ _ACCEPTED_FORMS = (
 
 _FILE = re.compile(r"(?P<path>.+?\.py)(?::(?P<expression>.*))?", re.DOTALL)
 _MODULE = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*)(?::(?P<expression>.*))?", re.DOTALL)
+_MAX_FILES_IN_HINT = 5
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
@@ -195,10 +198,26 @@ def _missing_file(location: str) -> TargetError:
             return TargetError(f"{location} is a link to {path.readlink()}, which does not exist", "download it again")
         if not (exists(path.parent) and path.parent.is_dir()):
             return TargetError(f"no such file: {location}", f"the folder {path.parent} does not exist")
-        near = nearest(path.name, (sibling.name for sibling in path.parent.iterdir()))
+        names = sorted(sibling.name for sibling in path.parent.iterdir())
     except OSError as error:
         return TargetError(f"{location} cannot be read: {error.strerror}", "check its name, and that you may read it")
-    return TargetError(f"no such file: {location}", f"did you mean {path.parent / near}?" if near else "")
+    return TargetError(f"no such file: {location}", _other_files(path, names))
+
+
+def _other_files(path: Path, names: Sequence[str]) -> str:
+    """Suggest the file with the nearest name, or one further down; else list those in the folder with the suffix."""
+    stems = {name.removesuffix(path.suffix): name for name in names if path.suffix and name.endswith(path.suffix)}
+    others = [name for name in names if name not in stems.values()]
+    near = stems.get(nearest(path.stem, stems)) or nearest(path.name, others)
+    if near:
+        return f"did you mean {path.parent / near}?"
+    place = f"the folder {path.parent}" if path.parent != Path() else "the current folder"
+    if below := next(path.parent.glob(f"*/{glob.escape(path.name.partition(':')[0])}"), None):
+        return f"did you mean {below}?"
+    if stems:
+        return f"{place} has {first_few(list(stems.values()), _MAX_FILES_IN_HINT)}"
+    what = f"no file that ends with {path.suffix}" if path.suffix else "no such file"
+    return f"{place} has {what}; a target is model.py, model.py:NAME or a checkpoint"
 
 
 def nearest(word: str, spellings: Iterable[str]) -> str:

@@ -108,7 +108,10 @@ def test_the_page_has_the_json_of_the_comparison(page: tuple[str, str]) -> None:
 def test_a_spared_side_is_spared_whatever_else_is_decided_for_it() -> None:
     old = {"a": Entry(shape="4x4", role="linear_weight", weight_decay="0.05", rule="default")}
     new = {"a": Entry(shape="4x4", role="linear_weight", weight_decay="0", lr_scale="0.5", rule="heads")}
-    before, after = ComparedSide(label="old", entries=old), ComparedSide(label="new", entries=new)
+    before, after = (
+        ComparedSide(label=label, entries=entries, ruleset="ours", ruleset_hash="0")
+        for label, entries in (("old", old), ("new", new))
+    )
     (group,) = change_groups(ModelComparison(before=before, after=after, changes=compare(old, new)))
     assert group.states == ("decays", "spared")
 

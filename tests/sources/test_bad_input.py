@@ -168,3 +168,25 @@ def test_the_users_exception_stays_chained(build_error: BuildError) -> None:
     with pytest.raises(TargetError) as caught:
         build(parse("model.py"))  # type: ignore[arg-type]
     assert isinstance(caught.value.__cause__, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("target", "hint"),
+    [
+        ("modle.py", "did you mean model.py?"),
+        ("other.py", "the current folder has model.py"),
+        ("deep.py", "did you mean nets/deep.py?"),
+        ("nets/shallow.py:Net", "the folder nets has deep.py"),
+        ("x.pt", "the current folder has no file that ends with .pt; a target is"),
+    ],
+)
+def test_a_missing_file_gets_a_hint_with_the_files_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str, hint: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("nets").mkdir()
+    for name in ("model.py", "nets/deep.py"):
+        Path(name).write_text("")
+    with pytest.raises(TargetError) as caught:
+        parse(target)
+    assert caught.value.hint.startswith(hint)

@@ -9,8 +9,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -21,7 +22,7 @@ from decay_audit.api.options import AuditOptions
 from decay_audit.api.pipeline import run
 from decay_audit.api.request import Request, request_for
 from decay_audit.checks.lock.changes import ComparedSide, ModelComparison, compare
-from decay_audit.checks.lock.entries import Lock, plan_entries
+from decay_audit.checks.lock.entries import Lock, hash_ruleset, plan_entries
 from decay_audit.errors import DecayAuditError
 from decay_audit.sources import target as targets
 
@@ -29,6 +30,9 @@ _CHILD_PROGRAM = "import sys; from decay_audit.api.locking.model_changes import 
 """The program of the child process: it calls `write_side` with two arguments."""
 _FAILURE_EXIT_CODE = 2
 """The exit code of a child process that wrote a DecayAuditError instead of a side."""
+
+ReadSettings = Callable[[Path], Mapping[str, Any]]
+"""A function that reads the options which the settings in a folder give; paths in them are relative to the folder."""
 
 
 class SideRequest(Struct, frozen=True, kw_only=True):
@@ -50,17 +54,20 @@ def compare_targets(before: str, after: str, request: Request) -> ModelCompariso
     return ModelComparison(before=first, after=second, changes=compare(first.entries, second.entries))
 
 
-def compare_revisions(request: Request, before: str, after: str | None) -> ModelComparison:
+def compare_revisions(
+    request: Request, before: str, after: str | None, settings: ReadSettings | None = None
+) -> ModelComparison:
     """Compare the target of a request at two git revisions.
 
     Args:
         after: the later revision; None for the files as they are now.
+        settings: reads the options that a revision itself sets; they replace those of the request.
 
     Raises:
         DecayAuditError: there is no git repository or no such revision, or the target cannot be read at a revision.
     """
-    first = _at_revision(request, before)
-    second = _side(request.target, None, request, None) if after is None else _at_revision(request, after)
+    first = _at_revision(request, before, settings)
+    second = _side(request.target, None, request, None) if after is None else _at_revision(request, after, settings)
     return ModelComparison(before=first, after=second, changes=compare(first.entries, second.entries))
 
 
@@ -93,12 +100,14 @@ def _side(path: str, lock: Lock | None, request: Request, other: Lock | None) ->
         other: the lock on the other side, if there is one; the plan of the target is made comparable with it.
     """
     if lock is not None:
-        return ComparedSide(label=path, entries=lock.entries)
+        return ComparedSide(label=path, entries=lock.entries, ruleset=lock.ruleset, ruleset_hash=lock.ruleset_hash)
     report = run(request)
     plan = report.plan if other is None else locking.comparable_plan(report, other, request)
     return ComparedSide(
         label=report.inventory.target,
         entries=plan_entries(plan, report.optimizers, report.observations),
+        ruleset=plan.ruleset.name,
+        ruleset_hash=hash_ruleset(plan.ruleset),
         evidence={
             decision.name: f"{evidence.kind}: {evidence.detail}"
             for decision in plan.decisions
@@ -107,11 +116,12 @@ def _side(path: str, lock: Lock | None, request: Request, other: Lock | None) ->
     )
 
 
-def _at_revision(request: Request, revision: str) -> ComparedSide:
+def _at_revision(request: Request, revision: str, settings: ReadSettings | None) -> ComparedSide:
     request.progress(f"reading {request.target} at {revision}")
-    options = AuditOptions(**{name: getattr(request, name) for name in AuditOptions.__struct_fields__})
-    side_request = msgspec.json.encode(SideRequest(target=request.target, options=options)).decode()
+    options = {name: getattr(request, name) for name in AuditOptions.__struct_fields__}
     with _worktree(revision) as (root, folder), tempfile.TemporaryDirectory() as scratch:
+        own_options = AuditOptions(**{**options, **(settings(folder) if settings else {})})
+        side_request = msgspec.json.encode(SideRequest(target=request.target, options=own_options)).decode()
         output = Path(scratch) / "side.json"
         paths = [str(root), str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}

@@ -53,11 +53,15 @@ class ComparedSide(Struct, frozen=True, kw_only=True):
 
     Attributes:
         label: the target, the lock, or the target at a git revision.
+        ruleset: the name of the ruleset that decided.
+        ruleset_hash: the hash of its content.
         evidence: the strongest evidence for the role of each parameter; empty for a lock.
     """
 
     label: str
     entries: Entries
+    ruleset: str
+    ruleset_hash: str
     evidence: Mapping[str, str] = {}
 
 
@@ -67,6 +71,14 @@ class ModelComparison(Struct, frozen=True, kw_only=True):
     before: ComparedSide
     after: ComparedSide
     changes: "Changes"
+
+    @property
+    def ruleset_text(self) -> str:
+        """Which ruleset decided each side: `ruleset timm`, or `ruleset timm -> ours`."""
+        before, after = self.before, self.after
+        if before.ruleset != after.ruleset:
+            return f"ruleset {before.ruleset} -> {after.ruleset}"
+        return f"ruleset {after.ruleset}{'' if before.ruleset_hash == after.ruleset_hash else ', which changed'}"
 
 
 class Changes(Struct, frozen=True, kw_only=True):

@@ -88,24 +88,25 @@ def _document(
 
     options = replace(options, titled=len(results) > 1, show_excepted=show_excepted)
     if form is Format.HTML:
-        return _page([result for result in results if isinstance(result, Verdict)], options)
+        return _page(results, options)
     texts = [
         reports.render_findings(result.report, form, _with_locations(options, form, result))
         if isinstance(result, Verdict)
         else reports.render_error(result.label, result.error, form)
         for result in results
-        if isinstance(result, Verdict) or form is Format.JSON
     ]
-    return reports.join(texts, form) if joined else texts[0]
+    return reports.join([text for text in texts if text], form) if joined else texts[0]
 
 
-def _page(verdicts: Sequence[Verdict], options: "Options") -> str:
-    """Render the reports of all audits that could be run as one page."""
+def _page(results: Sequence[AuditResult], options: "Options") -> str:
+    """Render the reports of all audits as one page, which also names the audits that could not be run."""
     from decay_audit import api, reports
 
+    verdicts = [result for result in results if isinstance(result, Verdict)]
+    broken = [(result.label, result.error.message) for result in results if isinstance(result, BrokenAudit)]
     parts = [api.page_parts(verdict.report, verdict.loaded) for verdict in verdicts]
     page_options = [replace(options, page=page) for page in parts]
-    return reports.render_page([verdict.report for verdict in verdicts], page_options)
+    return reports.render_page([verdict.report for verdict in verdicts], page_options, broken)
 
 
 def _with_locations(options: "Options", form: Format, verdict: Verdict) -> "Options":

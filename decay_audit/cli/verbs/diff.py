@@ -1,19 +1,23 @@
 """`decay-audit diff`: rulesets on one model, or the decisions on two models, locks or git revisions."""
 
+import contextlib
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from msgspec.structs import replace
 
 from decay_audit.api.options import DEFAULT_RULES, AuditOptions, Option, OutputOptions
-from decay_audit.cli import outputs, screen
+from decay_audit.cli import config, outputs, screen
 from decay_audit.cli.command import takes
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import ComparisonFormat, Format
 
 if TYPE_CHECKING:
     from decay_audit.api import Request
+    from decay_audit.api.locking.model_changes import ReadSettings
 
 Before = Annotated[
     str,
@@ -31,7 +35,7 @@ Rulesets = Annotated[
     tuple[str, ...],
     Option(
         "Ruleset",
-        "Two or more: compare them on TARGET. One: decide both sides by it.",
+        "Two or more: compare them on TARGET. One: decide both sides by it. None: each side by its own settings.",
         metavar="NAME|FILE",
         short="-r",
     ),
@@ -48,6 +52,7 @@ OutputFormat = Annotated[ComparisonFormat, Option("Output", "The format of the c
 
 
 def diff(
+    context: typer.Context,
     target: Before,
     other: After = None,
     *,
@@ -71,8 +76,9 @@ def diff(
         outputs.comparison_formats(output, has_page=True)  # refuses a suffix before anything is read
         from decay_audit import api
 
-        request = api.request_for(target, replace(options, rules=rules[0] if rules else DEFAULT_RULES), progress)
-        render, differs = _compare(request, other, (from_, to), rules)
+        own_rules = rules[0] if rules else config.current().defaults.get("rules", DEFAULT_RULES)
+        request = api.request_for(target, replace(options, rules=own_rules), progress)
+        render, differs = _compare(request, other, (from_, to), rules, partial(_settings_in, _unset_options(context)))
     outputs.write_comparison(render, output, has_page=True)
     if exit_code and differs:
         raise typer.Exit(1)
@@ -109,8 +115,30 @@ def _require_rulesets_for_run(options: AuditOptions, rules: tuple[str, ...]) -> 
         )
 
 
+def _unset_options(context: typer.Context) -> dict[str, Any]:
+    """List the options that the command line does not set and that settings may set, with their defaults."""
+    return {
+        name: option.default
+        for name, option in config.OPTIONS.items()
+        if name in context.params
+        and name in AuditOptions.__struct_fields__
+        and getattr(context.get_parameter_source(name), "name", "") != "COMMANDLINE"
+    }
+
+
+def _settings_in(defaults: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Read the values of these options from the settings in a folder; one that it does not set has its default."""
+    with contextlib.chdir(folder):
+        values = config.current().defaults
+        return {name: values.get(name, default) for name, default in defaults.items()}
+
+
 def _compare(
-    request: "Request", other: str | None, revisions: tuple[str | None, str | None], rules: tuple[str, ...]
+    request: "Request",
+    other: str | None,
+    revisions: tuple[str | None, str | None],
+    rules: tuple[str, ...],
+    settings: "ReadSettings",
 ) -> tuple[outputs.Render, bool]:
     """Compare, and return what renders the comparison, and whether anything differs."""
     from decay_audit import api, reports
@@ -124,7 +152,7 @@ def _compare(
         return partial(reports.render_comparison, comparison, target), bool(comparison.differences)
     before, after = revisions
     if before is not None:
-        changes = api.compare_revisions(request, before, after)
+        changes = api.compare_revisions(request, before, after, settings)
     else:
         changes = api.compare_targets(request.target, other or "", request)
     return partial(reports.render_model_comparison, changes), bool(changes.changes)

@@ -44,11 +44,12 @@ class ChangeRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class ModelComparisonDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What differs between two targets, locks or git revisions."""
+    """What differs between two targets, locks or git revisions; `rulesets` decided the earlier and the later side."""
 
     schema_version: Literal[2]
     before: str
     after: str
+    rulesets: tuple[str, str]
     changed: tuple[ChangeRecord, ...]
     added: tuple[NamedEntryRecord, ...]
     gone: tuple[NamedEntryRecord, ...]
@@ -151,6 +152,7 @@ def model_comparison_document(comparison: ModelComparison) -> ModelComparisonDoc
         schema_version=2,
         before=before.label,
         after=after.label,
+        rulesets=(before.ruleset, after.ruleset),
         changed=tuple(
             ChangeRecord(
                 name=change.name,

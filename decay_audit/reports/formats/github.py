@@ -22,6 +22,12 @@ def render(report: Report, options: Options) -> str:
     return "".join(f"{_annotation(code, findings, report, options)}\n" for (code, _), findings in annotations.items())
 
 
+def render_error(target: str, message: str) -> str:
+    """Write the annotation of an audit that could not be run."""
+    title = _escape_property(f"{escape_control(target)} could not be run")
+    return f"::error title={title}::{_escape_data(message)}\n"
+
+
 def _annotation(code: str, findings: Sequence[Finding], report: Report, options: Options) -> str:
     first_location = find_location(findings[0], options.locations)
     file = first_location.file if first_location else ""

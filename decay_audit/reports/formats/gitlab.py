@@ -1,5 +1,6 @@
 """The code quality report of GitLab: a list of issues, which a merge request shows beside its changes."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 
@@ -33,3 +34,16 @@ def render(report: Report, options: Options) -> str:
             }
         )
     return json.dumps(issues, indent=2) + "\n"
+
+
+def render_error(target: str, message: str) -> str:
+    """Write the issue of an audit that could not be run, at the first line of its target."""
+    name = escape_control(target)
+    issue = {
+        "description": f"{name} could not be run: {message}",
+        "check_name": "decay-audit",
+        "fingerprint": hashlib.sha256(f"could not be run: {name}".encode("utf-8", "surrogatepass")).hexdigest(),
+        "severity": "blocker",
+        "location": {"path": name.partition(":")[0], "lines": {"begin": 1}},
+    }
+    return json.dumps([issue], indent=2) + "\n"

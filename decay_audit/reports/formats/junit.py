@@ -18,6 +18,17 @@ def render(report: Report) -> str:
     return _START + "".join(f"{line}\n" for line in _suite(report)) + _END
 
 
+def render_error(target: str, message: str) -> str:
+    """Write the suite of an audit that could not be run: one test case, with an error."""
+    name = quoteattr(escape_control(target))
+    return (
+        f'{_START}  <testsuite name={name} tests="1" failures="0" errors="1" skipped="0">\n'
+        f'    <testcase classname={name} name="could not be run">\n'
+        f"      <error message={quoteattr(message.partition(chr(10))[0])}>{escape(message)}</error>\n"
+        f"    </testcase>\n  </testsuite>\n{_END}"
+    )
+
+
 def join(texts: Sequence[str]) -> str:
     """Join documents into one with all their test suites."""
     return _START + "".join(text.removeprefix(_START).removesuffix(_END) for text in texts) + _END

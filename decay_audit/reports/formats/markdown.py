@@ -26,6 +26,12 @@ def render(report: Report, options: Options) -> str:
     return "".join(_lines_within(LIMIT - _RESERVED_BYTES, [f"{line}\n" for line in _lines(report, options)]))
 
 
+def render_error(target: str, message: str) -> str:
+    """Write the section of an audit that could not be run."""
+    lines = "  \n".join(map(escape_markup, message.split("\n")))  # two spaces end a line
+    return f"### {escape_markup(target)}\n\n**could not be run**: {lines}\n"
+
+
 def escape_markup(text: str) -> str:
     """Escape a text so that Markdown reads no markup, link, mention or HTML in it."""
     return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", escape_control(text))

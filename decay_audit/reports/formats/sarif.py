@@ -23,13 +23,34 @@ _MAX_LOCATIONS = 1000  # of one result; readers of SARIF refuse more
 
 def render(report: Report, options: Options) -> str:
     """Write the findings as a SARIF log of one run."""
-    log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [_run(report, options)]}
-    return json.dumps(log, indent=2) + "\n"
+    return _log([_run(report, options)])
+
+
+def render_error(target: str, message: str) -> str:
+    """Write a log of one run without results, which says that the audit could not be run, and why."""
+    notification = {"level": "error", "message": {"text": message}}
+    invocation = {"executionSuccessful": False, "toolExecutionNotifications": [notification]}
+    return _log([{**_run_head(target, []), "invocations": [invocation], "results": []}])
+
+
+def _log(runs: Sequence[Mapping[str, Any]]) -> str:
+    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": runs}, indent=2) + "\n"
 
 
 def _run(report: Report, options: Options) -> dict[str, Any]:
     findings = (*report.findings, *report.excepted)
     codes = sorted({finding.code for finding in findings})
+    return {
+        **_run_head(report.inventory.target, codes),
+        "results": [
+            _result(finding, codes, fingerprint, options)
+            for finding, fingerprint in zip(findings, fingerprints(findings, report), strict=True)
+        ],
+    }
+
+
+def _run_head(target: str, codes: Sequence[str]) -> dict[str, Any]:
+    """Write what every run has: the tool with the codes of its results, and the category of the run."""
     return {
         "tool": {
             "driver": {
@@ -39,12 +60,8 @@ def _run(report: Report, options: Options) -> dict[str, Any]:
                 "rules": [_rule(code) for code in codes],
             }
         },
-        "automationDetails": {"id": f"decay-audit/{quote(report.inventory.target, safe='', errors='surrogatepass')}/"},
+        "automationDetails": {"id": f"decay-audit/{quote(target, safe='', errors='surrogatepass')}/"},
         "columnKind": "unicodeCodePoints",
-        "results": [
-            _result(finding, codes, fingerprint, options)
-            for finding, fingerprint in zip(findings, fingerprints(findings, report), strict=True)
-        ],
     }
 
 
@@ -98,7 +115,7 @@ def join(texts: Sequence[str]) -> str:
     first, rest = runs[:_MAX_RUNS], runs[_MAX_RUNS:]
     for run in rest:
         _add_results(first[-1], run)
-    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": first}, indent=2) + "\n"
+    return _log(first)
 
 
 def _with_distinct_ids(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -118,4 +135,6 @@ def _add_results(run: dict[str, Any], other: Mapping[str, Any]) -> None:
     ids = [rule["id"] for rule in rules]
     rules += [rule for rule in other["tool"]["driver"]["rules"] if rule["id"] not in ids]
     ids = [rule["id"] for rule in rules]
+    if invocations := [*run.get("invocations", ()), *other.get("invocations", ())]:
+        run["invocations"] = invocations
     run["results"] += [{**result, "ruleIndex": ids.index(result["ruleId"])} for result in other["results"]]

@@ -20,7 +20,8 @@ def _text(comparison: ModelComparison, options: Options) -> Iterator[str]:
     before, after = comparison.before, comparison.after
     title = f"{escape_control(before.label)} -> {escape_control(after.label)}"
     counts = f"{len(before.entries):,} -> {count_noun(len(after.entries), 'parameter')}"
-    yield from layout.heading(title, (counts,), options.width, color=options.color)
+    facts = (counts, escape_control(comparison.ruleset_text))
+    yield from layout.heading(title, facts, options.width, color=options.color)
     yield ""
     if not comparison.changes:
         yield "  no decision differs"

@@ -19,16 +19,23 @@ from decay_audit.reports.formats.html.context import context_of, extras_of
 from decay_audit.reports.formats.html.environment import embed, environment, text
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
+from decay_audit.text import escape_control
 
 _SOURCE_MAP = re.compile(r"\n?(//# sourceMappingURL=\S+|/\*# sourceMappingURL=\S+ \*/)\s*$")
 
 
-def render(reports: Sequence[Report], documents: Sequence[str], options: Sequence[Options]) -> str:
+def render(
+    reports: Sequence[Report],
+    documents: Sequence[str],
+    options: Sequence[Options],
+    broken: Sequence[tuple[str, str]] = (),
+) -> str:
     """Write reports as one page.
 
     Args:
         documents: the JSON of each report.
         options: how each report is rendered; their `page` has what only a page shows.
+        broken: the audits that could not be run: the target of each, and the message.
     """
     pairs = list(zip(reports, options, strict=True))
     contexts = [context_of(report, option) for report, option in pairs]
@@ -38,8 +45,9 @@ def render(reports: Sequence[Report], documents: Sequence[str], options: Sequenc
         environment()
         .get_template("page.html.jinja")
         .render(
-            title=", ".join(dict.fromkeys(context.target for context in contexts)),
+            title=", ".join(dict.fromkeys([*(context.target for context in contexts), *(name for name, _ in broken)])),
             reports=contexts,
+            broken=[(escape_control(target), escape_control(message)) for target, message in broken],
             css=text("templates/page.css"),
             vendored_css=_vendored("tabulator.min.css"),
             libraries=[_vendored(name) for name in ("d3-hierarchy.min.js", "tabulator.min.js")],

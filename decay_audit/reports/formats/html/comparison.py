@@ -77,7 +77,10 @@ def render_model_comparison(comparison: ModelComparison, document: str) -> str:
     context = ComparisonContext(
         title=f"{escape_control(before.label)} → {escape_control(after.label)}",
         verdict=f"parameters: {shown}" if shown else "no decision differs",
-        facts=(f"{len(before.entries):,} → {count_noun(len(after.entries), 'parameter')}",),
+        facts=(
+            f"{len(before.entries):,} → {count_noun(len(after.entries), 'parameter')}",
+            escape_control(comparison.ruleset_text.replace("->", "→")),
+        ),
         columns=(f"before: {escape_control(before.label)}", f"after: {escape_control(after.label)}"),
         rows=tuple(map(_change_row, change_groups(comparison))),
     )
