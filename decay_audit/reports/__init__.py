@@ -15,7 +15,7 @@ it is needed. This package reads no model, makes no decisions and prints nothing
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from decay_audit.errors import DecayAuditError
@@ -184,37 +184,22 @@ def render_findings(report: "Report", format: Format | str = Format.TEXT, option
     return text.render_findings(report, options)
 
 
-def render_error(target: str, error: DecayAuditError, format: Format | str) -> str:  # noqa: A002, PLR0911
+def render_error(target: str, error: DecayAuditError, format: Format | str) -> str:  # noqa: A002
     """Render what takes the place of a report that could not be made; "" if the format has no place for it."""
+    from decay_audit.reports.formats import as_json, github, gitlab, junit, markdown, sarif
+
+    if Format(format) is Format.JSON:
+        return as_json.render_error(target, error)
+    renderers: dict[Format, Callable[[str, str], str]] = {
+        Format.MARKDOWN: markdown.render_error,
+        Format.SARIF: sarif.render_error,
+        Format.GITHUB: github.render_error,
+        Format.JUNIT: junit.render_error,
+        Format.GITLAB: gitlab.render_error,
+    }
     text = f"{error.message}\nhint: {error.hint}" if error.hint else error.message
     message = "\n".join(map(escape_control, text.split("\n")))
-    match Format(format):
-        case Format.JSON:
-            from decay_audit.reports.formats import as_json
-
-            return as_json.render_error(target, error)
-        case Format.MARKDOWN:
-            from decay_audit.reports.formats import markdown
-
-            return markdown.render_error(target, message)
-        case Format.SARIF:
-            from decay_audit.reports.formats import sarif
-
-            return sarif.render_error(target, message)
-        case Format.GITHUB:
-            from decay_audit.reports.formats import github
-
-            return github.render_error(target, message)
-        case Format.JUNIT:
-            from decay_audit.reports.formats import junit
-
-            return junit.render_error(target, message)
-        case Format.GITLAB:
-            from decay_audit.reports.formats import gitlab
-
-            return gitlab.render_error(target, message)
-        case _:
-            return ""
+    return renderers[Format(format)](target, message) if Format(format) in renderers else ""
 
 
 def verdict(report: "Report") -> str:
