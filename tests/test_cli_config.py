@@ -213,7 +213,7 @@ def test_an_audit_that_could_not_be_run_is_named_in_every_document_of_ci(
     assert [suite.get("errors") for suite in suites] == ["1", "0", "0", "1"]
     assert next(error.get("message") for error in suites.iter("error")) == "no such file: gone.py"
     assert (
-        "### gone.py (gone)\n\n**could not be run**: no such file: gone.py  \nhint: did you mean net.py?\n"
+        "### gone.py (gone)\n\n**could not be run**: no such file: gone.py  \nhint: the current folder has net.py\n"
         in texts["x.md"]
     )
     assert texts["summary"] == texts["x.md"]
