@@ -110,7 +110,9 @@ def _state(source: Source, clones: Path | None) -> tuple[str, bool]:
     start = "as read" if source.text else f"hash {then} is not noted"
     try:
         now = fingerprint(text_of(_text(source, "HEAD", clones), source.definitions))
-    except (UnavailableError, MissingDefinitionError, SyntaxError) as error:
+    except UnavailableError as error:
+        return f"{start}; the current text is not at hand: {_cell(error)}", False
+    except (MissingDefinitionError, SyntaxError) as error:
         return f"{start}; changed since: {_cell(error)}", False
     return (f"{start}, unchanged" if now == then else f"{start}; changed since"), False
 
