@@ -113,12 +113,15 @@ class RecordedGroup(Struct, frozen=True, kw_only=True):
     Attributes:
         keys: the keys that the code of the script set; None if the creation of the group was not recorded.
         is_inner: whether the innermost optimizer of a chain of wrappers also has this group.
+        member: the class of the optimizer that has these tensors, if they belong to one of several optimizers that
+            another one wraps; else "".
     """
 
     hyperparameters: Mapping[str, Any]
     tensors: tuple[int, ...]
     keys: tuple[str, ...] | None
     is_inner: bool
+    member: str = ""
 
 
 class ConstructedGroup(Struct, frozen=True, kw_only=True):
@@ -143,6 +146,7 @@ class RecordedOptimizer(Struct, frozen=True, kw_only=True):
         set_names: names of the arguments that its constructor was given.
         position: its position among all optimizers that the process made.
         stepping: whether it was about to step when the record was written.
+        step_hooks: names of functions that code registered to run before or after each step.
         former_names: for tensors that no model holds any more: their names when the optimizer was made.
         steps: the settings of each group in each step that it took; empty without a step.
     """
@@ -157,6 +161,7 @@ class RecordedOptimizer(Struct, frozen=True, kw_only=True):
     construction: tuple[ConstructedGroup, ...]
     position: int = -1
     stepping: bool = False
+    step_hooks: tuple[str, ...] = ()
     former_names: Mapping[str, str] = {}
     steps: tuple[tuple[RecordedSteps, ...], ...] = ()
 

@@ -69,6 +69,24 @@ def _wrapped(optimizer: object) -> object:
     return next(iter(wrapped.values())) if len(wrapped) == 1 else None
 
 
+def member_optimizers(optimizer: object) -> list[Any]:
+    """Return the optimizers that an optimizer wraps, if they are several, such as Muon and AdamW in one class.
+
+    They are among its attributes or in lists and dicts there, and their tensors are also in its own groups.
+    """
+    values = [*vars(optimizer).values()]
+    values += [item for value in values if isinstance(value, list | tuple) for item in value]
+    values += [item for value in values if type(value) is dict for item in value.values()]
+    inner = {id(value): value for value in values if value is not optimizer and is_optimizer(value)}
+    members = [member for member in inner.values() if set() < tensor_ids(member) <= tensor_ids(optimizer)]
+    return members if len(members) > 1 else []
+
+
+def tensor_ids(optimizer: Any) -> set[int]:  # noqa: ANN401 - anything with groups
+    """Return the ids of all tensors in the groups of an optimizer."""
+    return {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
+
+
 def is_optimizer(value: object) -> bool:
     """Whether a value has param groups and can step."""
     return isinstance(getattr(value, "param_groups", None), list) and callable(getattr(value, "step", None))

@@ -13,13 +13,13 @@ from msgspec.structs import replace
 
 from decay_audit.errors import OptimizerError
 from decay_audit.model.observations import Observation, Optimizer, ParamGroup
-from decay_audit.optimizers.find import NamedOptimizers, is_optimizer, wrapper_chain
+from decay_audit.optimizers.find import NamedOptimizers, member_optimizers, tensor_ids, wrapper_chain
 from decay_audit.optimizers.identity import accepts, class_names, default_weight_decay, display_name, import_path
-from decay_audit.optimizers.table.describe import Described, describe_optimizer
+from decay_audit.optimizers.table.describe import Described, describe_optimizer, with_step_hooks
 from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS, FOREACH_DEVICES, NOT_LOOKED_UP
 from decay_audit.optimizers.table.lookup import class_facts
 from decay_audit.optimizers.watch_construction import ConstructionLog
-from decay_audit.text import format_shape, join_words
+from decay_audit.text import format_shape
 
 _NOT_HYPERPARAMETERS = frozenset({"params", "param_names"})
 """Keys of a group that hold its parameters or their names."""
@@ -69,9 +69,7 @@ def _observe_optimizer(
         decaying_class=class_names(decaying),
         attributes=_attributes(decaying),
     )
-    if hooks := _step_hooks(optimizer):
-        note = f"{described.type} runs {join_words(hooks)} at each step: what this does to the weights is not known"
-        described = replace(described, step_hooks=hooks, notes=(*described.notes, note))
+    described = with_step_hooks(described, _step_hooks(optimizer))
     if accepts(decaying, described.decoupled_by.partition("=")[0]):
         return described, observations
     return replace(described, decoupled_by=""), observations  # the class has an attribute of that name, no argument
@@ -121,7 +119,7 @@ def _step_hooks(optimizer: object) -> tuple[str, ...]:
     """Name the functions that code registered to run before or after each step, without those of torch itself."""
     hooks = [
         hook
-        for member in wrapper_chain(optimizer)
+        for member in (*wrapper_chain(optimizer), *member_optimizers(optimizer))
         for attribute in ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
         for hook in getattr(member, attribute, {}).values()
     ]
@@ -131,9 +129,9 @@ def _step_hooks(optimizer: object) -> tuple[str, ...]:
 
 def _member_class(optimizer: object, group: Mapping[str, object]) -> str:
     """Name the class of the optimizer that has this group, if an optimizer wraps several, such as Muon and AdamW."""
-    members = [member for member in vars(optimizer).values() if is_optimizer(member)]
-    owners = [member for member in members if any(own is group for own in member.param_groups)]
-    return display_name(owners[0]) if len(members) > 1 and len(owners) == 1 else ""
+    tensors = {id(tensor) for tensor in group.get("params", ())}  # type: ignore[attr-defined]
+    owners = [member for member in member_optimizers(optimizer) if tensors and tensors <= tensor_ids(member)]
+    return display_name(owners[0]) if len(owners) == 1 else ""
 
 
 def _missing_keys(optimizer: object, group: Mapping[str, object]) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from decay_audit.model.records import (
     RecordedOptimizerClass,
     RecordedTensor,
 )
-from decay_audit.optimizers.table.describe import Described, describe_optimizer
+from decay_audit.optimizers.table.describe import Described, describe_optimizer, with_step_hooks
 from decay_audit.optimizers.table.group_keys import (
     COEFFICIENT_KEYS,
     FOREACH_DEVICES,
@@ -164,7 +164,7 @@ def _observe_optimizer(name: str, recorded: RecordedOptimizer, names: _Names) ->
     groups = _with_sources(
         recorded, tuple(_group(name, recorded, i, names) for i in range(len(recorded.groups))), names
     )
-    return describe_optimizer(
+    described, observations = describe_optimizer(
         name,
         groups,
         display_name=display_name(recorded),
@@ -173,6 +173,7 @@ def _observe_optimizer(name: str, recorded: RecordedOptimizer, names: _Names) ->
         decaying_class=decaying.types,
         attributes=decaying.attributes,
     )
+    return with_step_hooks(described, recorded.step_hooks), observations
 
 
 def display_name(optimizer: RecordedOptimizer) -> str:
@@ -208,6 +209,7 @@ def _group(name: str, recorded: RecordedOptimizer, index: int, names: _Names) ->
         },
         weight_decay_is_default=_is_default(recorded, group, coefficient),
         coefficient_key=key,
+        member_class=group.member,
         foreign_tensors=tuple(
             _dtype_and_shape(names.tensors[tensor]) for tensor in group.tensors if tensor not in names.of_tensor
         ),

@@ -159,6 +159,9 @@ def test_a_function_that_runs_at_each_step_may_decay_what_the_groups_do_not(
     optimizer = torch.optim.AdamW([{"params": matrices(model)}, {"params": vectors(model)}], weight_decay=0.0)
     if registers:
         optimizer.register_step_post_hook(decay_by_hand)
+    by_choice = decay_audit.audit(model, optimizer)
+    messages = [finding.message for finding in by_choice.findings if finding.code == "DA401"]
+    assert messages[0].startswith("no group has a coefficient; decay_by_hand" if registers else "nothing decays")
     report = decay_audit.audit(model, optimizer, weight_decay=0.1)
     (finding,) = [finding for finding in report.findings if finding.code == "DA401"]
     assert finding.severity == ("warning" if registers else "error")

@@ -12,7 +12,7 @@ from decay_audit.model.parameters import Owner, Parameter
 from decay_audit.optimizers import find, live, recorded
 from decay_audit.sources import module
 from decay_audit.sources.run import grouping, inventory
-from decay_audit.sources.run.hooks.decay_audit_recorder import plain
+from decay_audit.sources.run.hooks.decay_audit_recorder import choose, plain
 from tests.menagerie import EMPTY, MENAGERIE
 from tests.run.recorders import record
 
@@ -83,6 +83,53 @@ def test_a_recorded_optimizer_is_observed_as_a_live_one(kind: type[torch.optim.O
     assert [msgspec.structs.replace(each, optimizer="") for each in observations] == [
         msgspec.structs.replace(each, optimizer="") for each in expected.observations
     ]
+
+
+class InOne(torch.optim.Optimizer):
+    """One optimizer that steps several others, and has the groups of all."""
+
+    def __init__(self, *optimizers: torch.optim.Optimizer, in_list: bool) -> None:
+        if in_list:
+            self.optimizers = [*optimizers]
+        else:
+            self.first, self.second = optimizers
+        self.param_groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        self.state, self.defaults = {}, {}  # type: ignore[assignment]
+
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        raise NotImplementedError
+
+
+def decay_by_hand(*_: object) -> None:
+    """Stand for a function that decays weights after each step."""
+
+
+@pytest.mark.parametrize("in_list", [True, False])
+def test_of_an_optimizer_that_wraps_several_their_classes_and_hooks_are_recorded(*, in_list: bool) -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2))
+    first = torch.optim.SGD(model[0].parameters(), lr=0.1)
+    second = torch.optim.AdamW(model[1].parameters())
+    second.register_step_post_hook(decay_by_hand)
+    both = InOne(first, second, in_list=in_list)
+    made = record([both], model)
+    (audited,) = grouping.group_by_audit(made)
+    ((seen,), _) = recorded.observe(made, audited.optimizers, inventory.read(made, audited.models, "model").names)
+    expected = live.observe((("both", both),), module.names_by_tensor(model, module.read(model)))
+    (wanted,) = expected.optimizers
+    assert [group.member_class for group in seen.groups] == ["SGD", "AdamW"]
+    assert [group.member_class for group in wanted.groups] == ["SGD", "AdamW"]
+    assert seen.step_hooks == wanted.step_hooks == ("decay_by_hand",)
+
+
+@pytest.mark.parametrize("shares", [True, False])
+def test_an_optimizer_is_recorded_once_if_another_one_wraps_it(*, shares: bool) -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2))
+    first, second = torch.optim.SGD(model[0].parameters(), lr=0.1), torch.optim.AdamW(model[1].parameters())
+    both = InOne(first, second, in_list=True)
+    if not shares:  # another optimizer that only refers to the two
+        both.param_groups = [{"params": [nn.Parameter(torch.zeros(1))]}]
+    alive = [each for each in (first, second, both) if all(each is not member for member in choose.members_of(both))]
+    assert alive == ([both] if shares else [first, second, both])
 
 
 def test_the_recorder_needs_the_standard_library_and_torch_alone() -> None:

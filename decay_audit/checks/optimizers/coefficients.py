@@ -77,7 +77,10 @@ def _nothing_decays_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Fi
     ignores_coefficient = any(observation.weight_decay for _, observation in pairs)
     missed = [decision for decision, _ in pairs if decision.decays]
     agent_text = observed.agent_text()
-    if _is_without_decay_by_choice(observed):
+    by_choice = _is_without_decay_by_choice(observed)
+    if not ignores_coefficient and any(optimizer.step_hooks for optimizer in optimizers):
+        return _step_hook_finding(observed, pairs, by_choice=by_choice)
+    if by_choice:
         is_default = all(group.weight_decay_is_default is not False for group in _filled_groups(observed))
         code = "neither the code nor an option sets a coefficient" if is_default else "the code sets weight_decay 0"
         return finding(
@@ -90,19 +93,6 @@ def _nothing_decays_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Fi
             fix="name the coefficient that you expect: --weight-decay X",
             severity="note",
         )
-    hooks = [hook for optimizer in optimizers for hook in optimizer.step_hooks]
-    if hooks and not ignores_coefficient:
-        return finding(
-            "DA401",
-            f"no group has a coefficient; {join_words(hooks)}, which runs at each step, may decay weights: "
-            "nothing was compared",
-            _names(missed),
-            expected=f"weight_decay {coefficient_text(observed.plan.ruleset.weight_decay)}",
-            found="weight_decay 0 everywhere",
-            where=_groups(observed, pairs),
-            fix="set weight_decay in the groups, unless the function decays the weights",
-            severity="warning",
-        )
     return finding(
         "DA401",
         f"nothing {'is decayed' if agent_text else 'decays'}{agent_text}; "
@@ -114,6 +104,23 @@ def _nothing_decays_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Fi
         fix=use_another_class(observed.plan, optimizers, observed.target, observed.emit_options)
         if without_decay or ignores_coefficient
         else observed.emit_command(missed),
+    )
+
+
+def _step_hook_finding(observed: ObservedPlan, pairs: Sequence[Pair], *, by_choice: bool) -> Finding:
+    hooks = [hook for optimizer in observed.optimizers.values() for hook in optimizer.step_hooks]
+    verb = "runs" if len(hooks) == 1 else "run"
+    return finding(
+        "DA401",
+        f"no group has a coefficient; {join_words(hooks)}, which {verb} at each step, may decay weights: "
+        "nothing was compared",
+        _names([decision for decision, _ in pairs if decision.decays]),
+        expected=f"weight_decay {coefficient_text(observed.plan.ruleset.weight_decay)}",
+        found="weight_decay 0 everywhere",
+        where=_groups(observed, pairs),
+        fix=f"set weight_decay in the groups, unless {join_words(hooks)} {'decays' if len(hooks) == 1 else 'decay'} "
+        "the weights",
+        severity="note" if by_choice else "warning",
     )
 
 

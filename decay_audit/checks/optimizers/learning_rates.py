@@ -92,7 +92,9 @@ def _rate_fix(differing: Sequence[_LiveRate], base: float) -> str:
     ratios = {rate.ratio(base) for rate in differing}
     if len(expected) == 1:
         return f"set lr={expected.pop()} there, or correct the code that computes the learning rates"
-    factor = f", by a factor of {coefficient_text(float(f'{1 / ratios.pop():.3g}'))} each" if len(ratios) == 1 else ""
+    first = differing[0]
+    ratio = float(f"{base * first.decision.lr_scale / first.lr:.3g}")
+    factor = f", by a factor of {coefficient_text(ratio)} each" if len(ratios) == 1 else ""
     return f"correct the code that computes these learning rates{factor}"
 
 

@@ -5,10 +5,13 @@ Live and recorded optimizers are described alike.
 
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
+
 from decay_audit.model.observations import Observation, Optimizer, ParamGroup
 from decay_audit.optimizers.table.decay_forms import DecayForm
 from decay_audit.optimizers.table.group_keys import COMPENSATION_KEYS
 from decay_audit.optimizers.table.lookup import class_facts, decay_semantics, declared_rate
+from decay_audit.text import join_words
 
 Described = tuple[Optimizer, tuple[Observation, ...]]
 
@@ -48,6 +51,14 @@ def describe_optimizer(
         class_is_known=is_known,
     )
     return optimizer, _observations(optimizer, decay.forms)
+
+
+def with_step_hooks(optimizer: Optimizer, hooks: tuple[str, ...]) -> Optimizer:
+    """Add the names of functions that code registered to run before or after each step, with a note on them."""
+    if not hooks:
+        return optimizer
+    note = f"{optimizer.type} runs {join_words(hooks)} at each step: what this does to the weights is not known"
+    return replace(optimizer, step_hooks=hooks, notes=(*optimizer.notes, note))
 
 
 def _observations(optimizer: Optimizer, forms: Sequence[DecayForm]) -> tuple[Observation, ...]:

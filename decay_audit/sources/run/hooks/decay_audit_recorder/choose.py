@@ -69,6 +69,43 @@ def wrapper_chain(optimizer: Any) -> List[Any]:
         chain.append(next(iter(wrapped.values())))
 
 
+def members_of(optimizer: Any) -> List[Any]:
+    """The optimizers that an optimizer wraps, if they are several, such as Muon and AdamW in one class.
+
+    They are among its attributes or in lists and dicts there, and their tensors are also in its own groups.
+    """
+    values = list(getattr(optimizer, "__dict__", {}).values())
+    values += [item for value in values if isinstance(value, (list, tuple)) for item in value]
+    values += [item for value in values if type(value) is dict for item in value.values()]
+    inner = {id(value): value for value in values if value is not optimizer and is_optimizer(value)}
+    members = [member for member in inner.values() if set() < _tensor_ids(member) <= _tensor_ids(optimizer)]
+    return members if len(members) > 1 else []
+
+
+def member_class(optimizer: Any, group: Mapping[str, Any]) -> str:
+    """The class of the wrapped optimizer that holds the tensors of a group, if an optimizer wraps several; else ""."""
+    tensors = {id(tensor) for tensor in tensors_of(group)}
+    owners = [member for member in members_of(optimizer) if tensors and tensors <= _tensor_ids(member)]
+    return type(owners[0]).__name__ if len(owners) == 1 else ""
+
+
+def step_hooks(optimizer: Any) -> List[str]:
+    """The names of functions that code registered to run before or after each step, without torch's and ours."""
+    members = [*wrapper_chain(optimizer), *members_of(optimizer)]
+    hooks = [
+        hook
+        for member in members
+        for name in ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
+        for hook in getattr(member, name, {}).values()
+    ]
+    own = [hook for hook in hooks if not str(getattr(hook, "__module__", "")).startswith(("torch.", __package__ or ""))]
+    return list(dict.fromkeys(getattr(hook, "__name__", type(hook).__name__) for hook in own))
+
+
+def _tensor_ids(optimizer: Any) -> Set[int]:
+    return {id(tensor) for group in groups_of(optimizer) for tensor in tensors_of(group)}
+
+
 def is_optimizer(value: Any) -> bool:
     """Whether a value has param groups and a `step` method."""
     if isinstance(value, (str, int, float, dict, list, tuple, set, torch.Tensor, nn.Module, type)):

@@ -153,7 +153,8 @@ def _optimizer(entry: "recording.OptimizerEntry", models: List[int], tables: _Ta
         "chain": [plain.optimizer_class(member) for member in chain],
         "set_names": entry.set_names,
         "groups": [],
-        "stepping": optimizer is recording.STEPPING,
+        "stepping": any(each is recording.STEPPING for each in [optimizer, *choose.members_of(optimizer)]),
+        "step_hooks": choose.step_hooks(optimizer),
         "former_names": {},
     }
     for index, group in enumerate(groups):
@@ -164,6 +165,7 @@ def _optimizer(entry: "recording.OptimizerEntry", models: List[int], tables: _Ta
                 "tensors": [_tensor(tensor, tables) for tensor in tensors],
                 "keys": entry.keys_of(group, index),
                 "is_inner": any(group is inner for inner in inner_groups),
+                "member": choose.member_class(optimizer, group),
             }
         )
         for tensor in tensors:

@@ -107,7 +107,8 @@ def living_optimizers() -> List[OptimizerEntry]:
     """The optimizers that still exist, without those that another optimizer wraps."""
     gc.collect()  # an optimizer that a cycle of references keeps alive belongs to no running code
     alive = [entry for entry in OPTIMIZERS if entry.reference() is not None]
-    wrapped = {id(inner) for entry in alive for inner in choose.wrapper_chain(entry.reference())[1:]}
+    optimizers = [entry.reference() for entry in alive]
+    wrapped = {id(inner) for each in optimizers for inner in choose.wrapper_chain(each)[1:] + choose.members_of(each)}
     return [entry for entry in alive if id(entry.reference()) not in wrapped]
 
 
