@@ -4,7 +4,7 @@ Momentum raises the rate over some steps. A schedule inside the optimizer change
 applies after many steps what each of them rounds away.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import dropwhile, pairwise
 from math import floor, isclose, isfinite, log2
@@ -166,10 +166,7 @@ def _changed_by_training(
         more_large = take_steps(gradient="large", factors=Factors(coefficient=2))
     except OptimizerError:
         return {}
-    if not all(values[-1].isfinite().all() for result in (usual, large) for values in result.values.values()):
-        raise OptimizerError(
-            f"{type(optimizer).__name__}.step() gives inf or nan with random gradients", "correct its step()"
-        )
+    _refuse_infinities(optimizer, (usual, large))
     changed: dict[int, float | None] = {}
     for key in keys:
         fraction = _fraction_by_coefficient(usual, more, key)
@@ -178,31 +175,50 @@ def _changed_by_training(
         is_kept = not needs_gradient or _is_close(_fraction_by_coefficient(large, more_large, key), rate)
         if not (is_kept and _is_close(fraction, rate)):
             changed[key] = fraction
-    without = partial(take_steps, history=History(steps=HISTORY, gradient="zero"), gradient="zero", only=[*changed])
-    by_step = _fractions_by_step(without) if changed else {}
+    scheduled = _find_changed_by_schedule(take_steps, changed)
     return {
-        key: replace(
-            effects[key],
-            movement="scheduled" if _is_close(fraction, by_step.get(key)) else "normalized",
-            settled_rate=None,
-        )
-        for key, fraction in changed.items()
+        key: replace(effects[key], movement="scheduled" if key in scheduled else "normalized", settled_rate=None)
+        for key in changed
     }
+
+
+def _refuse_infinities(optimizer: torch.optim.Optimizer, results: Iterable[ProbeResult]) -> None:
+    """Refuse an optimizer whose weights became inf or nan.
+
+    Raises:
+        OptimizerError: they did.
+    """
+    if not all(values[-1].isfinite().all() for result in results for values in result.values.values()):
+        raise OptimizerError(
+            f"{type(optimizer).__name__}.step() gives inf or nan with random gradients", "correct its step()"
+        )
+
+
+def _find_changed_by_schedule(
+    take_steps: Callable[..., ProbeResult], changed: Mapping[int, float | None]
+) -> frozenset[int]:
+    """Find the tensors that decay by the same fractions without gradients, in an equally late step.
+
+    Args:
+        changed: the fraction that the coefficient removes after steps with gradients, by tensor.
+    """
+    if not changed:
+        return frozenset()
+    history = History(steps=HISTORY, gradient="zero")
+    take_steps = partial(take_steps, history=history, gradient="zero", only=[*changed])
+    try:
+        usual, more = take_steps(), take_steps(factors=Factors(coefficient=2))
+    except OptimizerError:
+        return frozenset()
+    return frozenset(
+        key for key, fraction in changed.items() if _is_close(fraction, _fraction_by_coefficient(usual, more, key))
+    )
 
 
 def _fraction_by_coefficient(usual: ProbeResult, more: ProbeResult, key: int) -> float | None:
     """Return the fraction of a weight that one more time the coefficient removes; None if elements differ."""
     before, after = (values.double() for values in usual.values[key])
     return multiple(after - more.values[key][1].double(), before, CHANGE_TOLERANCE)
-
-
-def _fractions_by_step(take_steps: Callable[..., ProbeResult]) -> dict[int, float | None]:
-    """Measure the same without gradients: the fraction of an equally late step, if only the step's number counts."""
-    try:
-        usual, more = take_steps(), take_steps(factors=Factors(coefficient=2))
-    except OptimizerError:
-        return {}
-    return {key: _fraction_by_coefficient(usual, more, key) for key in usual.values}
 
 
 def _is_close(fraction: float | None, other: float | None) -> bool:
