@@ -36,7 +36,10 @@ def test_no_name_is_a_command_in_any_format(form: Format, checkpoint: str, monke
         assert {parameter["name"] for parameter in json.loads(result.stdout)["parameters"]} == set(NAMES)
 
 
-def test_text_never_has_one_and_other_formats_keep_their_names_elsewhere(checkpoint: str) -> None:
+def test_text_never_has_one_and_other_formats_keep_their_names_elsewhere(
+    checkpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     assert not COMMAND.search(runner.invoke(app, ["inspect", checkpoint, "--full"]).stdout)
     assert "##[group]" in runner.invoke(app, ["inspect", checkpoint, "-f", "json"]).stdout
 
