@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from decay_audit.cli import app
+from decay_audit.sources.run import find_optimizers
 
 FILES = {
     "train.py": "import torch\nfrom model import make\nif __name__ == '__main__':\n    make(1)\n",
@@ -41,7 +42,8 @@ def test_each_optimizer_is_listed_with_its_coefficient_and_the_command_that_audi
 def test_a_model_that_no_other_model_holds_is_listed_and_fills_in_the_command(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(
         "from torch import nn, optim\nclass Block(nn.Module):\n    pass\n"
-        "class Base(nn.Module):\n    def __init__(self):\n        self.block = Block()\nclass Net(Base):\n    pass\n"
+        "class Base(nn.Module):\n    def __init__(self):\n        self.block = nn.Sequential(Block(1))\n"
+        "class Net(Base):\n    pass\n"
         "def build(model):\n    return optim.SGD(model.parameters(), lr=0.1)\n"
     )
     result = CliRunner().invoke(app, ["find", str(tmp_path)])
@@ -60,6 +62,24 @@ def test_a_script_is_named_that_imports_the_optimizer_through_other_files(tmp_pa
         "        self.optimizer = torch.optim.SGD(model.parameters(), lr)\n"
     )
     assert "decay-audit run train.py" in CliRunner().invoke(app, ["find", str(tmp_path)]).stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("from torch.optim import (\n    Adam,  # first\n    SGD as S,\n)\nS(p)", 1),
+        ("from torch.optim import Adam, \\\n    SGD\nSGD (p)", 1),
+        ("from torch.optim import adamw\nadamw.AdamW(p)", 1),
+        ("import torch.optim as o\no.Adam(p)", 1),
+        ("import torch.optim.adam as a\na.Adam(p)", 1),
+        ("from torch import optim as o\no.Adam(p)", 1),
+        ("from torch.optim.optimizer import Optimizer\nOptimizer(p)", 0),
+        ("from torch.optim import Adam\nfactory = Adam", 0),
+        ("from torch.optim import lr_scheduler\nlr_scheduler.StepLR(o)", 0),
+    ],
+)
+def test_every_way_to_import_an_optimizer_is_read(text: str, count: int) -> None:
+    assert len(find_optimizers.find({"a.py": text}).calls) == count
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ _MODULE_NAMES = frozenset(
 _TOP_LEVEL = re.compile(r"\n(?=[^\s#)\]}])")
 """Matches in front of a line that begins at the margin, and is no comment or closing bracket."""
 _CLASS = re.compile(r"\nclass[ \t]+(\w+)[ \t]*\(([^()]*)\)[ \t]*:")
-_CALL = re.compile(r"\b([A-Z]\w*)\s*\(")
+_CALL = re.compile(r"[ \t\n(\[{,=.:+*/%@~<>&|^;!-]([A-Z]\w*)(?=\s*\()")  # twice as fast as with \b
 
 
 class ModelClass(Struct, frozen=True, kw_only=True):

@@ -5,15 +5,17 @@ A name is resolved only by the imports of its own file. Optimizers of other libr
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
 from decay_audit.sources.run import python_files
 
-_MAY_CALL = re.compile(r"optim(?<!\woptim)(?:(?:\.\w+)*\.[A-Z]\w*\s*\(|(?<=torch\.optim)[\w.]* import\b| as\b)")
+_MAY_CALL = re.compile(r"optim(?<!\woptim)(?:(?:\.\w+)*\.[A-Z]\w*\s*\(|(?<=torch\.optim)[\w.]* import\b|[\w.]* as\b)")
 """Matches calls and imports of names in torch.optim. A file without a match is not parsed, because parsing is slow."""
+_IMPORTED_NAMES = re.compile(r"[ \t]*(?:\(([^)]*)|((?:[^\\\n]|\\.)*))", re.DOTALL)
+"""Matches what follows `import`: names in parentheses, or names to the end of the line."""
 _WORD_OF_TRAINING = re.compile("train|main|tune|fit|run")
 """Matches names of files that probably train."""
 _MAX_IMPORTS = 4
@@ -71,14 +73,13 @@ def find(texts: Mapping[str, str]) -> OptimizerCalls:
     calls = [call for name, text in texts.items() for call in _calls_in(text, name)]
     files = {call.file for call in calls if not call.is_script}
     importing = python_files.importing_files(texts) if files else {}
-    scripts = {name for name, text in texts.items() if files and _is_script(text)}
     return OptimizerCalls(
         calls=tuple(calls),
-        scripts={file: script for file in files if (script := _script_of(file, importing, scripts))},
+        scripts={file: script for file in files if (script := _script_of(file, importing, texts))},
     )
 
 
-def _script_of(file: str, importing: Mapping[str, Sequence[str]], scripts: Set[str]) -> str:
+def _script_of(file: str, importing: Mapping[str, Sequence[str]], texts: Mapping[str, str]) -> str:
     """Find a script that imports a file, directly or through other files; "" if there is none."""
     reached = {file}
     files = [file]
@@ -86,7 +87,7 @@ def _script_of(file: str, importing: Mapping[str, Sequence[str]], scripts: Set[s
         files = [*dict.fromkeys(name for path in files for name in importing.get(_module_name(path), ()))]
         files = [name for name in files if name not in reached]
         reached.update(files)
-        importing_scripts = [name for name in files if name in scripts]
+        importing_scripts = [name for name in files if _is_script(texts[name])]
         if importing_scripts:
             return min(importing_scripts, key=lambda name: _WORD_OF_TRAINING.search(Path(name).name) is None)
     return ""
@@ -102,13 +103,34 @@ def _module_name(path: str) -> str:
 
 
 def _calls_in(text: str, name: str) -> Iterator[OptimizerCall]:
-    if "torch" not in text or not _MAY_CALL.search(text):
+    if "torch" not in text or not any(_is_used(match, text) for match in _MAY_CALL.finditer(text)):
         return
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     yield from _calls(tree, name, is_script=_is_script(text))
+
+
+def _is_used(match: re.Match[str], text: str) -> bool:
+    """Whether a match of _MAY_CALL calls a class, or imports a name that the text calls. True if that is not known."""
+    if match[0].endswith("("):
+        return not _is_other_package(match[0])
+    if match[0].endswith(" as"):
+        return True
+    names = _IMPORTED_NAMES.match(text, match.end())
+    listed = "" if names is None else re.sub(r"#.*", "", names[1] or names[2] or "")
+    words = [word for entry in listed.split(",") if (word := entry.split())]
+    return any(
+        word[-1] == "*" or re.search(rf"\b{re.escape(word[-1])}\s*[.(]", text) is not None
+        for word in words
+        if word[0] not in _NOT_OPTIMIZERS and not _is_other_package(word[0])
+    )
+
+
+def _is_other_package(name: str) -> bool:
+    """Whether a name in torch.optim belongs to the schedulers or to the averaging of weights."""
+    return "lr_scheduler" in name or "swa_utils" in name
 
 
 def _calls(tree: ast.Module, file: str, *, is_script: bool) -> Iterator[OptimizerCall]:
@@ -152,7 +174,7 @@ def _optimizer_class(function: ast.expr, names: dict[str, str]) -> str:
     head, _, rest = dotted.partition(".")
     full_name = f"{names.get(head, '')}.{rest}" if rest else names.get(head, "")
     package, _, name = full_name.rpartition(".")
-    if not f"{package}.".startswith("torch.optim.") or "lr_scheduler" in package or "swa_utils" in package:
+    if not f"{package}.".startswith("torch.optim.") or _is_other_package(package):
         return ""
     return name if name[:1].isupper() and name not in _NOT_OPTIMIZERS else ""
 

@@ -9,8 +9,9 @@ SUFFIXES = (".py", ".pyw")
 _SKIPPED_FOLDERS = frozenset({"node_modules", "site-packages", "build", "dist", "__pycache__", "tests", "test"})
 _MAX_BYTES = 2_000_000
 """Larger files are not read."""
-_IMPORT_LINE = re.compile(r"[ \t]*(?:from|import)[ \t](.*)")
-_WORD = re.compile(r"\w+")
+_IMPORT_LINE = re.compile(r"\n[ \t]*(?:from|import)[ \t](.*)")  # begins with a newline: faster than with ^
+_SPACES = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")}
+"""For `str.translate`: a space for each character of ASCII that is not part of a name."""
 
 
 def read(folder: Path) -> dict[str, str]:
@@ -40,15 +41,17 @@ def _text(path: Path) -> str:
             content = file.read(_MAX_BYTES + 1)
     except OSError:
         return ""
-    return "" if len(content) > _MAX_BYTES else content.decode("utf-8", "replace").replace("\r\n", "\n")
+    if len(content) > _MAX_BYTES:
+        return ""
+    content = content.replace(b"\r\n", b"\n") if b"\r" in content else content
+    return content.decode("utf-8", "replace")
 
 
 def importing_files(texts: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """Map each word that occurs in an import line to the files that have such a line."""
     files: dict[str, dict[str, None]] = {}
     for name, text in texts.items():
-        lines = [line for line in text.split("\n") if "import" in line]
-        matches = filter(None, map(_IMPORT_LINE.match, lines))
-        for word in {word for match in matches for word in _WORD.findall(match[1])}:
+        lines = _IMPORT_LINE.findall(f"\n{text}") if "import" in text else ()
+        for word in set(" ".join(lines).translate(_SPACES).split()):
             files.setdefault(word, {})[name] = None
     return {word: tuple(names) for word, names in files.items()}
