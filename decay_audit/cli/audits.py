@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -108,7 +109,26 @@ def choose(audits: list[Audit], names: Sequence[str]) -> list[Audit]:
             hint = f"did you mean `{similar[0]}`? " if similar else ""
             raise DecayAuditError(f"no audit is called `{name}`", f"{hint}audits: {first_few(labels, 8)}")
         selection += [audit for audit in matching if audit not in selection]
-    return selection if names else audits
+    return _with_positions(selection if names else audits)
+
+
+def _with_positions(audits: list[Audit]) -> list[Audit]:
+    """Say in the progress of each audit which of how many it is."""
+    if len(audits) < 2:
+        return audits
+    return [
+        replace(
+            audit,
+            request=replace(
+                audit.request, progress=partial(_say_position, audit, f"audit {position} of {len(audits)}")
+            ),
+        )
+        for position, audit in enumerate(audits, 1)
+    ]
+
+
+def _say_position(audit: Audit, position: str, text: str) -> None:
+    audit.request.progress(f"{position}, {audit.label}: {text}")
 
 
 def _origins(context: typer.Context) -> dict[str, OptionOrigin]:

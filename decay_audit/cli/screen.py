@@ -68,7 +68,7 @@ def write(text: str, outputs: Sequence[str] = (), form: str = Format.TEXT) -> No
     text = text if not text or text.endswith("\n") else f"{text}\n"
     for output in outputs or (STANDARD_OUTPUT,):
         if output == STANDARD_OUTPUT:
-            in_log = form in (Format.TEXT, Format.TREE) or os.environ.get("GITHUB_ACTIONS")
+            in_log = form in (Format.TEXT, Format.TABLE, Format.TREE) or os.environ.get("GITHUB_ACTIONS")
             _print(without_workflow_commands(text, our_own=form == Format.GITHUB) if in_log else text)
             continue
         with files.atomic_write(Path(output)) as path, _open_text(path) as file:

@@ -30,9 +30,10 @@ Framework = Literal["torch", "lightning", "trainer", "timm", "mmengine", "detect
 
 
 class Format(StrEnum):
-    """Formats of a report."""
+    """Formats of a report; `text` is the table, or the tree on a terminal that is too low for the table."""
 
     TEXT = "text"
+    TABLE = "table"
     TREE = "tree"
     JSON = "json"
     MARKDOWN = "markdown"

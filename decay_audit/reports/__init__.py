@@ -59,8 +59,6 @@ __all__ = [
 
 DEFAULT_OPTIONS = Options()
 """No limit of width, no colour, rows folded."""
-_SHORTER_TREE = 0.75
-"""The tree replaces a table that is longer than the terminal if it has at most this share of its lines."""
 
 
 def render(report: "Report", format: Format | str = Format.TEXT, options: Options = DEFAULT_OPTIONS) -> str:  # noqa: A002
@@ -72,6 +70,10 @@ def render(report: "Report", format: Format | str = Format.TEXT, options: Option
     match Format(format):
         case Format.TEXT:
             return _render_text(report, options)
+        case Format.TABLE:
+            from decay_audit.reports.terminal import text
+
+            return text.render(report, options)
         case Format.TREE:
             from decay_audit.reports.terminal import tree
 
@@ -87,7 +89,7 @@ def render(report: "Report", format: Format | str = Format.TEXT, options: Option
 
 
 def _render_text(report: "Report", options: Options) -> str:
-    """Render the table; or the tree, where the table is longer than the terminal and the tree is much shorter."""
+    """Render the table; or the tree, where the table is longer than the terminal and the tree is shorter."""
     from decay_audit.reports.terminal import text
 
     table = text.render(report, options)
@@ -96,9 +98,9 @@ def _render_text(report: "Report", options: Options) -> str:
     from decay_audit.reports.terminal import tree
 
     lines, tree_text = table.count("\n"), tree.render(report, options)
-    if tree_text.count("\n") > lines * _SHORTER_TREE:
+    if tree_text.count("\n") >= lines:
         return table
-    return f"{tree_text}\nshown as a tree, because the table has {lines:,} lines: `| less` shows the table\n"
+    return f"{tree_text}\nshown as a tree, because the table has {lines:,} lines: --format table shows the table\n"
 
 
 def _render_for_machines(

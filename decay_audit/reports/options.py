@@ -56,7 +56,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
     Attributes:
         width: columns of the terminal; None for a pipe or a file, where no line is ever broken.
-        height: lines of the terminal; a table of more rows is shown as a tree. None for a pipe or a file.
+        height: lines of the terminal; a longer table is shown as a tree. None for a pipe or a file.
         color: whether to style with terminal escapes.
         full: show one row for each parameter; fold nothing.
         verbose: also list the tensors that were left out.

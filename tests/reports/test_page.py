@@ -4,6 +4,7 @@ import base64
 import gzip
 import hashlib
 import json
+import random
 import re
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from decay_audit import api, reports
 from decay_audit.api import Request
 from decay_audit.cli.main import app
 from decay_audit.model.choices import Format
+from decay_audit.reports.folding.patterns import spell_numbers
 from decay_audit.reports.formats import html
 from decay_audit.reports.report import Report
 from tests.checkpoint.write_forms import save_safetensors
@@ -163,6 +165,18 @@ def test_audits_of_one_run_share_a_page(project: Path) -> None:
     _audit(["check", "-o", "decay.html"])
     page = _Elements((project / "decay.html").read_text())
     assert [report["ruleset"]["name"] for report in json.loads(page.scripts["report"])] == ["no-norm-no-bias", "timm"]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_the_page_spells_numbers_of_blocks_as_the_tables_do() -> None:
+    script = (Path(html.__file__).parent / "templates/page.js").read_text()
+    functions = script[script.index("function spellNumbers") : script.index("function measure(")]
+    draw = random.Random(0).sample
+    samples = [[0], [3, 4], range(3), range(3, 400, 4), range(0, 97, 2), [n for n in range(400) if n % 4 != 3]]
+    samples += [sorted(draw(range(size), count)) for size in (6, 12, 40) for count in (2, 3, 5) for _ in range(20)]
+    command = f"{functions}; console.log(JSON.stringify({json.dumps([*map(list, samples)])}.map(spellNumbers)))"
+    result = subprocess.run(["node", "-e", command], capture_output=True, text=True, check=True)
+    assert json.loads(result.stdout) == [*map(spell_numbers, samples)]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")

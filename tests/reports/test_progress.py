@@ -6,6 +6,10 @@ import sys
 
 import pytest
 
+from decay_audit.api.options import AuditOptions
+from decay_audit.api.request import request_for
+from decay_audit.cli.audits import Audit, choose
+
 pty = pytest.importorskip("pty")
 
 SCRIPT = """
@@ -44,3 +48,13 @@ def read(controller: int) -> bytes:
 def test_a_pipe_gets_no_progress() -> None:
     run = subprocess.run([sys.executable, "-c", SCRIPT.replace("1.1", "0")], capture_output=True, text=True)
     assert (run.stdout, run.stderr) == ("report\n", "")
+
+
+def test_the_progress_of_several_audits_says_which_of_how_many_it_is() -> None:
+    lines: list[str] = []
+    audits = [Audit(request=request_for(target, AuditOptions(), lines.append)) for target in ("a.py", "b.py")]
+    for audit in choose(audits, ()):
+        audit.request.progress("building")
+    for audit in choose(audits, ("b.py",)):
+        audit.request.progress("building")
+    assert lines == ["audit 1 of 2, a.py: building", "audit 2 of 2, b.py: building", "building"]

@@ -83,7 +83,8 @@ def test_a_table_that_is_longer_than_the_terminal_is_shown_as_a_tree_and_a_pipe_
     lines = table.count("\n")
     assert reports.render(report, Format.TEXT, Options(height=lines + 1)) == table
     low = reports.render(report, Format.TEXT, Options(height=lines))
-    assert low == f"{tree}\nshown as a tree, because the table has {lines} lines: `| less` shows the table\n"
+    assert low == f"{tree}\nshown as a tree, because the table has {lines} lines: --format table shows the table\n"
+    assert reports.render(report, Format.TABLE, Options(height=lines)) == table
     assert reports.render(report, Format.TEXT, Options(height=lines, full=True)) == reports.render(
         report, Format.TEXT, Options(full=True)
     )
@@ -92,5 +93,5 @@ def test_a_table_that_is_longer_than_the_terminal_is_shown_as_a_tree_and_a_pipe_
 def test_a_tree_that_is_as_long_as_the_table_does_not_replace_it() -> None:
     report = decay_audit.audit(Stages(), no_trace=True)
     table, tree = (reports.render(report, form) for form in (Format.TEXT, Format.TREE))
-    assert tree.count("\n") > table.count("\n") * 0.75
+    assert tree.count("\n") >= table.count("\n")
     assert reports.render(report, Format.TEXT, Options(height=5)) == table

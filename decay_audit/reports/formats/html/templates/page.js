@@ -180,7 +180,7 @@ function merge(nodes) {
   const [, prefix, , suffix] = NUMBERED.exec(nodes[0].name);
   const numbers = nodes.map((node) => Number(NUMBERED.exec(node.name)[2])).sort((a, b) => a - b);
   return {
-    name: `${prefix}{${ranges(numbers)}}${suffix}`,
+    name: `${prefix}{${spellNumbers(numbers)}}${suffix}`,
     count: nodes.reduce((sum, node) => sum + node.count, 0),
     members: nodes.flatMap((node) => node.members),
     children: nodes[0].children.map((child, position) => mergeAlike(nodes.map((node) => node.children[position]))),
@@ -196,17 +196,31 @@ function mergeAlike(nodes) {
   };
 }
 
-function ranges(numbers) {
-  const steps = new Set(numbers.slice(1).map((number, position) => number - numbers[position]));
-  const step = steps.size === 1 ? [...steps][0] : 0;
-  if (numbers.length > 2 && step > 1) return `${numbers[0]},${numbers[1]}..${numbers.at(-1)}`;
-  const runs = [];
-  for (const number of numbers) {
-    if (runs.length && number === runs.at(-1)[1] + 1) runs.at(-1)[1] = number;
-    else runs.push([number, number]);
+// Numbers as the tables spell them: runs of three or more (0-2), series of four or more (3,7..399/4), and one range
+// with exceptions where that is shorter (0-398 except 3,7). `numbers` rise.
+function spellNumbers(numbers) {
+  const spelled = pieces(numbers).join(",");
+  const [low, high] = [numbers[0], numbers.at(-1)];
+  if (numbers.length < Math.floor((high - low) / 2)) return spelled;
+  const present = new Set(numbers);
+  const missing = Array.from({ length: high - low + 1 }, (_, index) => low + index).filter((number) => !present.has(number));
+  const without = `${low}-${high} except ${pieces(missing).join(",")}`;
+  return missing.length && without.length < spelled.length ? without : spelled;
+}
+
+function pieces(numbers) {
+  const texts = [];
+  for (let start = 0; start < numbers.length; ) {
+    const step = numbers[start + 1] - numbers[start];
+    let end = start + 1;
+    while (end < numbers.length && numbers[end] - numbers[end - 1] === step) end += 1;
+    const [first, second, last] = [numbers[start], numbers[start + 1], numbers[end - 1]];
+    const isSeries = end - start >= (step === 1 ? 3 : 4);
+    if (!isSeries) texts.push(`${first}`);
+    else texts.push(step === 1 ? `${first}-${last}` : `${first},${second}..${last}/${step}`);
+    start = isSeries ? end : start + 1;
   }
-  const texts = runs.map(([first, last]) => (last - first > 1 ? `${first}-${last}` : first === last ? `${first}` : `${first},${last}`));
-  return texts.join(",");
+  return texts;
 }
 
 function measure(node, model, path = "") {
