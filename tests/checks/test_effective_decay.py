@@ -34,3 +34,26 @@ def test_a_known_class_that_compensates_rounding_loses_no_product(key: str) -> N
         optimizer = torch.optim.AdamW([{"params": [model.weight], key: compensates}], lr=1e-3, weight_decay=0.1)
         report = decay_audit.audit(model, optimizer, weight_decay=0.1)
         assert ("DA504" in {finding.code for finding in report.findings}) is not compensates
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"momentum": 0.9, "weight_decay": 5e-4},
+        {"momentum": 0.9, "weight_decay": 5e-3},
+        {"momentum": 0.9, "weight_decay": 5e-3, "nesterov": True},
+        {"momentum": 0.9, "weight_decay": 5e-3, "dampening": 0.9},
+        {"momentum": 0.99, "weight_decay": 5e-4},
+    ],
+    ids=str,
+)
+def test_what_rounding_undoes_is_judged_by_many_steps_as_torch_takes_them(settings: dict[str, float]) -> None:
+    model = nn.Linear(8, 8, bias=False, dtype=torch.bfloat16)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, **settings)  # type: ignore[arg-type]
+    report = decay_audit.audit(model, optimizer, measure=True)
+    before = model.weight.detach().clone()
+    model.weight.grad = torch.zeros_like(model.weight)
+    for _ in range(200):
+        optimizer.step()
+    never_moves = before.equal(model.weight.detach())
+    assert ("DA504" in {finding.code for finding in report.findings}) is never_moves

@@ -248,15 +248,18 @@ def _later_laws(optimizer: torch.optim.Optimizer, keys: Collection[int]) -> Effe
 def find_accumulating(optimizer: torch.optim.Optimizer, effects: Mapping[int, StepEffect]) -> frozenset[int]:
     """Find the tensors that change over many steps, although the change of one step is rounded away.
 
-    The learning rate is raised, but only so far that one step is still rounded away. Then fewer steps are needed.
+    Momentum may raise the change of later steps above what is rounded away. A compensated sum adds up what is rounded
+    away: for it, the learning rate is raised, so that fewer steps are needed, but only so far that a later step, with
+    momentum, would still be rounded away.
     """
+    growth = _growth(optimizer, effects)
     by_factor: dict[float, list[int]] = {}
     tensors = [
         (group, tensor) for group in optimizer.param_groups for tensor in group["params"] if id(tensor) in effects
     ]
     for group, tensor in tensors:
         key = id(tensor)
-        product = float(group.get("lr") or LR_IF_ZERO) * abs(effects[key].rate)
+        product = float(group.get("lr") or LR_IF_ZERO) * abs(effects[key].rate) * growth.get(key, 1.0)
         if product > 0:
             factor = 2.0 ** floor(log2(torch.finfo(tensor.dtype).eps / 16 / product))
             by_factor.setdefault(max(factor, 1.0), []).append(key)
@@ -268,3 +271,20 @@ def find_accumulating(optimizer: torch.optim.Optimizer, effects: Mapping[int, St
             continue
         moving |= {key for key, values in result.values.items() if not values[0].equal(values[-1])}
     return frozenset(moving)
+
+
+def _growth(optimizer: torch.optim.Optimizer, keys: Collection[int]) -> Mapping[int, float]:
+    """Find how many times what the first step removes a later step removes, after momentum has settled."""
+    if not keys:
+        return {}
+    try:
+        result = exact_steps(optimizer, 4 * QUARTER, keys)
+    except OptimizerError:
+        return {}
+    growth = {}
+    for key, values in result.values.items():
+        rates = [abs(_rate(before, after, result.lrs[key])) for before, after in pairwise(values)]
+        moving = [*dropwhile(lambda rate: rate == 0, rates)]
+        if moving and all(map(isfinite, moving)):
+            growth[key] = max(*moving, settled_rate(rates) or 0.0, 0.0) / moving[0]
+    return growth
