@@ -2,13 +2,15 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
+
+from msgspec import Struct
 
 from decay_audit.checks.codes import Finding, finding
 from decay_audit.roles.words import Role
 from decay_audit.rulesets.plan import Decision, Plan
-from decay_audit.rulesets.ruleset import RuleSet, label
+from decay_audit.rulesets.ruleset import RuleSet, RulesetEntry, label
 from decay_audit.text import count_noun, first_few, join_words
 
 T = TypeVar("T")
@@ -129,16 +131,50 @@ def _sparing_rules(plan: Plan, declared: Sequence[str]) -> str:
     return f"put {rules} first among the rules of {where}"
 
 
+class _Facts(Struct, frozen=True, kw_only=True):
+    """Facts that a source may lack, and how to get them."""
+
+    expected: str
+    found: str
+    fix: str
+
+
+_FACTS: Mapping[frozenset[str], _Facts] = {
+    frozenset({"scale_invariant", "inert"}): _Facts(
+        expected="measured scale invariance",
+        found="not measured",
+        fix="measure it: --invariance, in Python audit(invariance=True)",
+    ),
+    frozenset({"rests_at", "feeds"}): _Facts(
+        expected="a trace of the forward pass",
+        found="not traced",
+        fix="trace it: --trace, or --trace SHAPE if the input shapes cannot be inferred",
+    ),
+    frozenset(): _Facts(
+        expected="classes, declarations or attributes of a model",
+        found="names, shapes and dtypes",
+        fix="name the model as well: --model TARGET",
+    ),
+}
+"""By the keys of the conditions that need them; the last for all other keys."""
+
+
+def _keys(entry: RulesetEntry) -> frozenset[str]:
+    """Return the keys of the condition of an entry."""
+    return frozenset() if entry.when is None else entry.when.keys()
+
+
 def _find_rules_without_facts(plan: Plan) -> Iterator[Finding]:
     for entry, parameters in plan.entries_without_facts():
+        facts = next(text for keys, text in _FACTS.items() if keys & _keys(entry) or not keys)
         yield finding(
             "DA306",
             parameters=parameters,
             message=f"{label(entry)} needs facts that this source lacks; it was not applied to {_count(parameters)}",
-            expected="classes, declarations or attributes of a model",
-            found="names, shapes and dtypes",
+            expected=facts.expected,
+            found=facts.found,
             where=entry.location,
-            fix="name the model as well: --model TARGET",
+            fix=facts.fix,
         )
 
 

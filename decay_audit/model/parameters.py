@@ -83,6 +83,8 @@ class Use(Struct, frozen=True, kw_only=True):
         data_shape: the shape of the data; () if there was none.
         tags: more facts that tell roles apart: `depthwise`, `positions`, or a fact about the data (`normalized`).
         via: the operators through which the parameter went before it reached the slot.
+        at_zero: the value of the tensor in the slot if the parameter is 0; None if it is not known, or for a
+            downstream use.
     """
 
     operator: str
@@ -91,7 +93,14 @@ class Use(Struct, frozen=True, kw_only=True):
     data_shape: tuple[int, ...] = ()
     tags: tuple[str, ...] = ()
     via: tuple[str, ...] = ()
+    at_zero: float | None = None
 
+
+DOWNSTREAM_SLOTS = frozenset({"normalized", "residual", "scores", "mixed", "summed", "measured"})
+"""The slots of downstream uses."""
+
+Fed = Literal["linear", "residual", "head"]
+"""What a gain feeds: a linear layer or convolution, a residual addition, or the layer that computes the output."""
 
 ScalingEffect = Literal["scale-invariant", "inert", "sensitive", "not measured"]
 
@@ -133,6 +142,10 @@ class Parameter(Struct, frozen=True, kw_only=True, eq=False, gc=False):
         attributes: the attributes of the tensor that user code has set to a true value, e.g. `_no_weight_decay`.
         declared_no_decay: which declaration of the model says not to decay it, e.g. `no_weight_decay()`; or None.
         uses: how a traced forward pass used it; None if nothing was traced, () if the pass did not use it.
+        rests_at: the value that the model uses where the parameter is 0, as a traced forward pass showed: 1 for a gain
+            `1 + w`; None if it is not known.
+        feeds: what the data that it scales flows into next, as a traced forward pass showed; () for a parameter that
+            scales nothing; None if nothing was traced.
         scaling: what the output does when it is multiplied by 2; None if nobody asked for that.
     """
 
@@ -147,6 +160,8 @@ class Parameter(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     attributes: tuple[str, ...] = ()
     declared_no_decay: str | None = None
     uses: tuple[Use, ...] | None = None
+    rests_at: float | None = None
+    feeds: tuple[Fed, ...] | None = None
     scaling: Scaling | None = None
 
     @property

@@ -1,12 +1,12 @@
 """The uses of parameters in a traced forward pass, and functions that add them to an Inventory."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit.model.inventory import Inventory, LateParameter
-from decay_audit.model.parameters import Use
+from decay_audit.model.parameters import DOWNSTREAM_SLOTS, Use
 
 
 class AutomaticTrace(Struct, frozen=True, kw_only=True):
@@ -39,11 +39,19 @@ def with_automatic_uses(
     """
     uses = {f"{prefix}{name}": parameter_uses for name, parameter_uses in traced.uses.items()}
     parameters = tuple(
-        replace(parameter, uses=uses.get(parameter.raw_name, parameter.uses)) if parameter.name in names else parameter
+        replace(parameter, uses=used, rests_at=rests_at(used))
+        if parameter.name in names and (used := uses.get(parameter.raw_name, parameter.uses)) is not None
+        else parameter
         for parameter in inventory.parameters
     )
     late = late_parameters(inventory, {f"{prefix}{name}": shape for name, shape in traced.made_in_forward.items()})
     return replace(inventory, parameters=parameters, made_in_forward=(*inventory.made_in_forward, *late))
+
+
+def rests_at(uses: Iterable[Use]) -> float | None:
+    """Find the value that the model uses where a parameter is 0; None if it is not known, or differs between uses."""
+    values = {use.at_zero for use in uses if use.slot not in DOWNSTREAM_SLOTS}
+    return values.pop() if len(values) == 1 else None
 
 
 def late_parameters(inventory: Inventory, shapes: Mapping[str, tuple[int, ...]]) -> tuple[LateParameter, ...]:

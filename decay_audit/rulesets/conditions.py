@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from decay_audit.model.parameters import Fed
 from decay_audit.roles.words import Layer, Role
 
 NameForm = Literal["canonical", "raw"]
@@ -64,6 +65,17 @@ class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
         bool | None, _doc("Whether the output stays as it is if it is multiplied by 2; only --invariance knows it.")
     ] = None
     inert: Annotated[bool | None, _doc("Whether the output does not depend on it; only --invariance knows it.")] = None
+    rests_at: Annotated[
+        Literal[0, 1] | None,
+        _doc("The value that the model uses where the parameter is 0: 1 for gains `1 + w`; only --trace knows it."),
+    ] = None
+    feeds: Annotated[
+        Fed | tuple[Fed, ...] | None,
+        _doc(
+            "What the data that it scales flows into next: a linear layer or convolution, a residual addition, or the "
+            "layer that computes the output; only --trace knows it."
+        ),
+    ] = None
     tied: Annotated[bool | None, _doc("Whether it has more than one name.")] = None
     attribute: Annotated[Words, _doc("An attribute that is set on the tensor and true.")] = None
     declared_no_decay: Annotated[

@@ -154,6 +154,16 @@ CONDITIONS = {  # of each key: a condition, a parameter for which it holds, and 
         "{name: conv.bias, shape: [8], scaling: inert}",
         "{name: head.bias, shape: [10], scaling: sensitive}",
     ),
+    "rests_at": (
+        "{rests_at: 1}",
+        "{name: norm.weight, shape: [64], rests_at: 1}",
+        "{name: norm.weight, shape: [64], rests_at: 0}",
+    ),
+    "feeds": (
+        "{feeds: residual}",
+        "{name: bn2.weight, shape: [64], feeds: residual}",
+        "{name: norm.weight, shape: [64], feeds: [linear, head]}",
+    ),
     "tied": ("{tied: true}", "{name: embed.weight, tied_to: head.weight, shape: [99, 64]}", HEAD_WEIGHT),
     "attribute": (
         "{attribute: _no_weight_decay}",

@@ -41,7 +41,7 @@ SHAPE_OF_JSON = {
     "ruleset.rules": "name lenient matched line",
     "parameters": "name raw_name shape dtype numel layer role confidence evidence owner owner_type trainable tied_to "
     "declared_no_decay decay weight_decay rule lenient lr_scale use kept timescale_steps half_life_steps "
-    "kept_note scale_invariant inert scaling_note observed",
+    "kept_note scale_invariant inert scaling_note rests_at feeds observed",
     "parameters.evidence": "kind detail",
     "parameters.observed": "optimizer group weight_decay lr measured settled law",
     "groups": "weight_decay lr_scale use parameters numel",

@@ -226,7 +226,7 @@ CODES: dict[str, Code] = {
         "model declares, attributes of tensors, or which parameters were trainable. A rule that needs them was "
         "skipped for the parameters listed, so their decision may differ from the decision for the model itself. "
         "`--model TARGET` supplies the facts. Whether a parameter is scale-invariant or "
-        "inert is known only with `--invariance`.",
+        "inert is known only with `--invariance`; where a gain rests and what it feeds, only with `--trace`.",
     ),
     "DA307": Code(
         title="a rule on names covers less than it seems to",

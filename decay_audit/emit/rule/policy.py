@@ -39,7 +39,7 @@ _HANDLED = frozenset(
     | {"effective_ndim", "shape", "attribute", "trainable", "declared_no_decay", "any", "all", "not"}
 )
 """The keys of conditions that can be written."""
-_AUDITED = frozenset({"role", "layer", "scale_invariant", "inert"})
+_AUDITED = frozenset({"role", "layer", "scale_invariant", "inert", "rests_at", "feeds"})
 """The keys of conditions on facts that only an audit finds out."""
 
 

@@ -19,6 +19,7 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import Severity
 from decay_audit.model.inventory import SourceKind
 from decay_audit.model.observations import Movement, Observation
+from decay_audit.model.parameters import Fed
 from decay_audit.reports import totals
 from decay_audit.reports.document.optimizers import (
     OptimizerRecord,
@@ -87,13 +88,18 @@ class ObservationRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     movement: Movement | None = field(name="law")
 
 
+_NOT_ASKED = "needs --invariance"
+"""The `scaling_note` without that option."""
+
+
 class ParameterRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One parameter: what it is, what the ruleset decides, and what the optimizers do.
 
     `kept` is the part of the parameter that decay alone leaves over the run of `--steps`, and `timescale_steps` is the
     number of steps that it remembers: 1 / the largest part that a step removes. Half is left after `half_life_steps`.
     They are null without `--steps`, and where they are not known; `kept_note` then says why, or says `about`.
-    `scale_invariant` and `inert` are null without `--invariance`, or for the reason in `scaling_note`.
+    `scale_invariant` and `inert` are null for the reason in `scaling_note`. `rests_at` is the value that the model uses
+    where the parameter is 0, and `feeds` what the data that it scales flows into next; both are null without a trace.
     """
 
     name: str
@@ -123,6 +129,8 @@ class ParameterRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     scale_invariant: bool | None
     inert: bool | None
     scaling_note: str
+    rests_at: float | None
+    feeds: tuple[Fed, ...] | None
     observed: tuple[ObservationRecord, ...]
 
 
@@ -360,7 +368,9 @@ def _parameter(
         **over_run,
         scale_invariant=parameter.scaling.is_scale_invariant if parameter.scaling else None,
         inert=parameter.scaling.is_inert if parameter.scaling else None,
-        scaling_note=parameter.scaling.reason if parameter.scaling else "",
+        scaling_note=parameter.scaling.reason if parameter.scaling else _NOT_ASKED,
+        rests_at=parameter.rests_at,
+        feeds=parameter.feeds,
         observed=tuple(
             msgspec.convert(observation, ObservationRecord, from_attributes=True) for observation in observations
         ),

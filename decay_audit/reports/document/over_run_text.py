@@ -4,10 +4,25 @@ from collections.abc import Iterator, Sequence
 from math import degrees
 
 from decay_audit.model.horizon import DecayOverRun, GroupOverRun, Horizon, Rotation
-from decay_audit.model.parameters import Scaling, ScalingEffect
-from decay_audit.text import count_noun, escape_control, format_coefficient, format_kept, format_number, list_numbers
+from decay_audit.model.parameters import Fed, Scaling, ScalingEffect
+from decay_audit.roles.words import Classified, Role
+from decay_audit.text import (
+    count_noun,
+    escape_control,
+    format_coefficient,
+    format_kept,
+    format_number,
+    join_words,
+    list_numbers,
+)
 
 _MAX_LINES = 6
+_GAINS: frozenset[Role] = frozenset({"norm_weight", "layer_scale", "scale"})
+_FED: dict[Fed, str] = {
+    "linear": "a linear layer or convolution",
+    "residual": "a residual addition",
+    "head": "the layer that computes the output",
+}
 _EFFECTS: dict[ScalingEffect, str] = {
     "scale-invariant": "scale-invariant: the output of the model stays the same if it is multiplied by 2 (measured)",
     "inert": "inert: the output of the model does not depend on its values (measured), so its decay changes nothing",
@@ -98,6 +113,21 @@ def parameter_texts(horizon: Horizon) -> Iterator[str]:
     for group in horizon.groups:
         group_text = f"group {group.group} of {escape_control(group.type)}"
         yield f"{group_text}: {decay_text(group.decay, horizon)}"
+
+
+def gain_texts(classified: Classified) -> Iterator[str]:
+    """Write where decay pulls a gain, and what it scales, as far as a trace showed it."""
+    parameter = classified.parameter
+    rest = parameter.rests_at
+    if rest is not None and (rest != 0 or classified.role in _GAINS):
+        at = format_coefficient(float(f"{rest:.4g}"))
+        yield f"rests at {at}: " + (
+            "decay pulls it to 0"
+            if rest == 0
+            else f"where the parameter is 0, the model uses {at}, so decay pulls the gain to {at}, not to 0 (traced)"
+        )
+    if parameter.feeds:
+        yield f"feeds {join_words([_FED[kind] for kind in parameter.feeds])} (traced)"
 
 
 def scaling_texts(scaling: Scaling, rotations: Sequence[Rotation]) -> Iterator[str]:

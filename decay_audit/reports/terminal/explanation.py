@@ -12,7 +12,7 @@ from decay_audit.checks.observed_plan import effective_weight_decay, has_known_d
 from decay_audit.checks.optimizers.coefficients import TOLERANCE
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.observations import Movement, Observation, UpdateFormula
-from decay_audit.reports.document.over_run_text import parameter_texts, scaling_texts
+from decay_audit.reports.document.over_run_text import gain_texts, parameter_texts, scaling_texts
 from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.layout import paint
@@ -53,6 +53,7 @@ def render(explanation: Explanation, options: Options) -> str:
     sections = {
         "tensor": [_tensor(classified)],
         "role": _role(classified),
+        "gain": gain_texts(classified),
         "declared": _declaration(classified),
         "tied to": map(escape_control, classified.parameter.tied_to),
         "rules": _rules(explanation),

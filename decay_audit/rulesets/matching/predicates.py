@@ -31,6 +31,7 @@ def compile_when(when: When, names: NameForm = "canonical") -> Predicate:
     return _all_hold(
         [
             *_word_predicates(when),
+            *_finding_predicates(when),
             *_size_predicates(when),
             *_name_predicates(when, names),
             *_owner_predicates(when, names),
@@ -49,10 +50,6 @@ def _word_predicates(when: When) -> Iterator[Predicate]:
     if when.dtype is not None:
         dtypes = frozenset(_as_tuple(when.dtype))
         yield lambda classified: classified.parameter.dtype in dtypes
-    if (scale_invariant := when.scale_invariant) is not None:
-        yield lambda classified: _equals(_scaling(classified).is_scale_invariant, scale_invariant)
-    if (inert := when.inert) is not None:
-        yield lambda classified: _equals(_scaling(classified).is_inert, inert)
     if (trainable := when.trainable) is not None:
         yield lambda classified: None if (answer := classified.parameter.trainable) is None else answer is trainable
     if (tied := when.tied) is not None:
@@ -64,6 +61,19 @@ def _word_predicates(when: When) -> Iterator[Predicate]:
                 not attributes.isdisjoint(classified.parameter.attributes) if classified.parameter.owner.types else None
             )
         )
+
+
+def _finding_predicates(when: When) -> Iterator[Predicate]:
+    """Make the predicates on what a measurement or a trace finds out; without it, they answer None."""
+    if (scale_invariant := when.scale_invariant) is not None:
+        yield lambda classified: _equals(_scaling(classified).is_scale_invariant, scale_invariant)
+    if (inert := when.inert) is not None:
+        yield lambda classified: _equals(_scaling(classified).is_inert, inert)
+    if (rests_at := when.rests_at) is not None:
+        yield lambda classified: None if (value := classified.parameter.rests_at) is None else value == rests_at
+    if when.feeds is not None:
+        fed = frozenset(_as_tuple(when.feeds))
+        yield lambda classified: None if (feeds := classified.parameter.feeds) is None else not fed.isdisjoint(feeds)
 
 
 def _size_predicates(when: When) -> Iterator[Predicate]:

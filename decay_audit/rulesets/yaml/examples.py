@@ -34,6 +34,8 @@ def example(form: ExampleForm, location: str) -> Example:
             owner=owner,
             trainable=form.trainable,
             scaling=Scaling(effect=form.scaling) if form.scaling else None,
+            rests_at=form.rests_at,
+            feeds=(form.feeds,) if isinstance(form.feeds, str) else form.feeds,
             tied_to=_as_tuple(form.tied_to),
             attributes=attributes,
             declared_no_decay=declared_no_decay(form.name, owner.lineage(), attributes),

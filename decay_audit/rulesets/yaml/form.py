@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from decay_audit.model.parameters import Fed
 from decay_audit.rulesets.conditions import NameForm, When
 
 SCHEMA_VERSION = 1
@@ -105,6 +106,14 @@ class ExampleForm(AmountForm, frozen=True, kw_only=True):
     scaling: Annotated[
         Literal["scale-invariant", "inert", "sensitive"] | None,
         Meta(description="What the output does when it is multiplied by 2; by default that was not measured."),
+    ] = None
+    rests_at: Annotated[
+        float | None,
+        Meta(description="The value that the model uses where the parameter is 0; by default that was not traced."),
+    ] = None
+    feeds: Annotated[
+        Fed | tuple[Fed, ...] | None,
+        Meta(description="What the data that it scales flows into; [] for nothing; by default that was not traced."),
     ] = None
     tied_to: Annotated[str | tuple[str, ...], Meta(description="Its other names, if it is tied.")] = ()
     attributes: Annotated[str | tuple[str, ...], Meta(description="Attributes of the tensor that are true.")] = ()

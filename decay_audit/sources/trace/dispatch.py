@@ -12,12 +12,15 @@ from math import prod
 from typing import Any
 
 import torch
+from msgspec.structs import replace
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from decay_audit.sources.trace.data_dependent import ASSUMED_RESULTS, REPLACED_KERNELS
+from decay_audit.sources.trace.dataflow.at_zero import WITH_NUMBER
+from decay_audit.sources.trace.dataflow.feeds import feeds_of
 from decay_audit.sources.trace.dataflow.operators import SHAPE_ONLY
 from decay_audit.sources.trace.dataflow.propagate import propagate
 from decay_audit.sources.trace.dataflow.provenance import Operand, OperatorCall, Provenance
@@ -62,6 +65,8 @@ class DispatchRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not any(provenances):
             return self._constant(func, args, kwargs, [tensor for _, tensor in arguments])
         call = _operator_call(func, args, kwargs, arguments, provenances, states.calls)
+        if call.operator in WITH_NUMBER:
+            call = replace(call, number=self._number(func, args, kwargs))
         uses, provenance = propagate(call)
         if provenance is None and call.operator in SHAPE_ONLY:
             return self._shape_only(func, args, kwargs)
@@ -70,7 +75,26 @@ class DispatchRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = run_operator(func, args, kwargs) if computed else self._run_fake(func, args, kwargs)
         for name, use in uses:  # only now, as the operator may have rejected its arguments
             states.add_use(name, use)
+        for gain, fed in feeds_of(call):
+            states.feeds.setdefault(gain, {})[fed] = None
         return self._record(func, args, kwargs, result, provenance)
+
+    def _number(self, func: Any, args: Any, kwargs: Any) -> float | None:  # noqa: ANN401
+        """Return the number that an operator adds to a tensor or multiplies it with, also if it fills a tensor."""
+        values = {argument.name: value for argument, value in _arguments(func, args, kwargs)}
+        factor = values.get("alpha", 1)
+        for value in (values.get("other"), values.get("self")):
+            number = self._filled_with(value) if isinstance(value, torch.Tensor) else value
+            if isinstance(number, int | float) and isinstance(factor, int | float):
+                return float(number) * factor
+        return None
+
+    def _filled_with(self, tensor: torch.Tensor) -> float | None:
+        """Return the value of all elements of a constant; None if they differ or are not known."""
+        if self.states.provenance(tensor) is not None or not self.states.has_values(tensor) or not tensor.numel():
+            return None
+        value = tensor.reshape(-1)[0].item()
+        return float(value) if isinstance(value, int | float) and bool((tensor == value).all()) else None
 
     def _run_fake(self, func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
         states = self.states

@@ -3,9 +3,10 @@
 This module uses torch, but no roles.
 """
 
+import dataclasses
 import traceback
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from msgspec.structs import replace
 from torch import nn
 
 from decay_audit.model.inventory import Inventory
-from decay_audit.model.parameters import Use
-from decay_audit.model.traced_uses import late_parameters
+from decay_audit.model.parameters import Fed, Use
+from decay_audit.model.traced_uses import late_parameters, rests_at
+from decay_audit.sources.trace.dataflow.feeds import RESIDUAL
 from decay_audit.sources.trace.dispatch import recording, run_operator
 from decay_audit.sources.trace.example_inputs.candidates import ExampleInputs, with_alternatives
 from decay_audit.sources.trace.example_inputs.declared import declared_inputs
@@ -42,12 +44,14 @@ class Trace(Struct, frozen=True, kw_only=True):
     Attributes:
         uses: the uses of each parameter, by its name in torch, in the order of the pass; unused ones have no key.
         complete: whether the pass reached its end; only then is a parameter without uses known to be unused.
+        feeds: what each gain feeds, by its name in torch; parameters that scale nothing have no key.
         made_in_forward: the shapes of trainable parameters that the pass created, by their names in torch.
         notes: what was assumed and what failed, one sentence each.
     """
 
     uses: Mapping[str, tuple[Use, ...]]
     complete: bool
+    feeds: Mapping[str, tuple[Fed, ...]] = {}
     made_in_forward: Mapping[str, tuple[int, ...]] = {}
     notes: tuple[str, ...] = ()
 
@@ -91,7 +95,14 @@ def trace(model: nn.Module, inputs: ExampleInputs, limits: Limits | None = None)
         recorded = f"{len(states.uses)} of {len(parameters)} parameters"
         notes.append(f"the trace is incomplete; it shows the use of {recorded}: {outcome.failure}")
     uses = {name: tuple(parameter_uses) for name, parameter_uses in states.uses.items()}
-    return Trace(uses=uses, complete=outcome.failure is None, made_in_forward=made, notes=tuple(notes))
+    feeds = {gain: _kinds(states.feeds[gain], states.heads) for gain in states.feeds}
+    return Trace(uses=uses, complete=outcome.failure is None, feeds=feeds, made_in_forward=made, notes=tuple(notes))
+
+
+def _kinds(fed: Iterable[str], heads: Collection[str]) -> tuple[Fed, ...]:
+    """Name what a gain feeds: each kind once."""
+    kinds: list[Fed] = ["residual" if name == RESIDUAL else "head" if name in heads else "linear" for name in fed]
+    return tuple(dict.fromkeys(kinds))
 
 
 class _Outcome(Struct, frozen=True, kw_only=True):
@@ -195,7 +206,13 @@ def with_uses(inventory: Inventory, trace: Trace) -> Inventory:
     """
     unused = () if trace.complete else None
     parameters = tuple(
-        replace(parameter, uses=trace.uses.get(parameter.raw_name, unused)) for parameter in inventory.parameters
+        replace(
+            parameter,
+            uses=trace.uses.get(parameter.raw_name, unused),
+            rests_at=rests_at(trace.uses.get(parameter.raw_name, ())),
+            feeds=trace.feeds.get(parameter.raw_name, ()) if trace.complete else None,
+        )
+        for parameter in inventory.parameters
     )
     names = [parameter.name for parameter in parameters if parameter.uses == ()]
     made = late_parameters(inventory, trace.made_in_forward)
@@ -243,7 +260,9 @@ def _run(model: nn.Module, inputs: ExampleInputs, states: TensorStates, *, train
     states.in_forward = True
     try:
         with stall_guard(lambda: states.calls), states.lines.counting():
-            model(*args, **kwargs)
+            output = model(*args, **kwargs)
+        for tensor in _output_tensors(output):
+            states.add_output(tensor)
     except TraceLimitError as error:
         states.stopped = True
         return str(error)
@@ -255,6 +274,20 @@ def _run(model: nn.Module, inputs: ExampleInputs, states: TensorStates, *, train
     finally:
         states.in_forward = False
     return None
+
+
+def _output_tensors(value: Any, depth: int = 4) -> Iterator[torch.Tensor]:  # noqa: ANN401
+    """List the tensors of an output. Of an output with logits, they alone: the rest are caches and inner values."""
+    if isinstance(value, torch.Tensor):
+        yield value
+        return
+    if dataclasses.is_dataclass(value) and not isinstance(value, Mapping):
+        value = vars(value)
+    if isinstance(value, Mapping):
+        value = [value["logits"]] if isinstance(value.get("logits"), torch.Tensor) else list(value.values())[:1]
+    if isinstance(value, list | tuple) and depth:
+        for item in value:
+            yield from _output_tensors(item, depth - 1)
 
 
 def _raised_by_tracer(error: BaseException) -> bool:

@@ -22,6 +22,8 @@ class TensorStates:
     Attributes:
         fake_mode: runs operators on shapes alone.
         uses: the uses of each parameter by its name; the inner dict is an ordered set.
+        feeds: for each gain, by its name, the weights that its data meets next, and RESIDUAL; an ordered set.
+        heads: the weights of the layers that computed the output of the model.
         calls: how many operators were called and inputs added; each gives its results a number.
         limits: how much work the passes may do.
         lines: counts the lines of Python code that the passes run.
@@ -33,6 +35,8 @@ class TensorStates:
     def __init__(self, parameters: Mapping[str, torch.Tensor], limits: Limits) -> None:
         self.fake_mode = FakeTensorMode(allow_non_fake_inputs=True)
         self.uses: dict[str, dict[Use, None]] = {}
+        self.feeds: dict[str, dict[str, None]] = {}
+        self.heads: set[str] = set()
         self.calls = 0
         self.limits = limits
         self.lines = LineCounter(limits.lines)
@@ -142,6 +146,11 @@ class TensorStates:
         uses = self.uses.setdefault(name, {})
         if len(uses) < MAX_USES:
             uses[use] = None
+
+    def add_output(self, tensor: torch.Tensor) -> None:
+        """Record which layers computed an output of the model."""
+        provenance = self.provenance(tensor)
+        self.heads |= provenance.computed_by if provenance is not None else set()
 
     def met_data(self, name: str) -> bool:
         """Whether a parameter was used with data, or with the result of a layer, and not only with parameters."""

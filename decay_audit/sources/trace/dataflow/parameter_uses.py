@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
+from msgspec.structs import replace
+
 from decay_audit.model.parameters import Use
+from decay_audit.sources.trace.dataflow.at_zero import value_at_zero
 from decay_audit.sources.trace.dataflow.provenance import Operand, OperatorCall, Origin, Provenance, Tag, derive
 
 ParameterUse = tuple[str, Use]
@@ -51,6 +54,7 @@ def uses_of(
                 data_shape=data.shape if data is not None else (),
                 tags=tags,
                 via=origin.via,
+                at_zero=origin.at_zero,
             ),
         )
         for operand, origin in origins_of(*operands)
@@ -66,4 +70,8 @@ def derived_provenance(
         step: the name of the step; "" for that of the operator, None if the values are only moved, cast or multiplied
             by a number.
     """
-    return derive((origin for _, origin in origins_of(*operands)), call.operator if step == "" else step, tags)
+    operands = list(operands)
+    origins = [origin for _, origin in origins_of(*operands)]
+    at_zero = value_at_zero(call, [origin.at_zero for origin in origins])
+    origins = [replace(origin, at_zero=at_zero) for origin in origins]
+    return derive(origins, call.operator if step == "" else step, tags)

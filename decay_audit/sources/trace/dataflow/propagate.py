@@ -19,6 +19,7 @@ from decay_audit.sources.trace.dataflow.downstream import (
     product_parameters,
     summed_factors,
 )
+from decay_audit.sources.trace.dataflow.feeds import with_gains
 from decay_audit.sources.trace.dataflow.operators import (
     BATCH_NORMS,
     GAINS,
@@ -80,7 +81,7 @@ def propagate(call: OperatorCall) -> Propagation:
     uses, provenance = _propagation_for(call)(call)
     if provenance is not None and provenance.is_data and not provenance.value_id:
         provenance = replace(provenance, value_id=call.index)
-    return uses, provenance
+    return uses, None if provenance is None else with_gains(call, provenance)
 
 
 def _propagation_for(call: OperatorCall) -> Callable[[OperatorCall], Propagation]:

@@ -24,10 +24,15 @@ MAX_VIA = 8
 
 
 class Origin(Struct, frozen=True, kw_only=True):
-    """A parameter that a tensor is computed from, and the operators in between."""
+    """A parameter that a tensor is computed from, and the operators in between.
+
+    Attributes:
+        at_zero: the value of the tensor if the parameter is 0; None if that is not known.
+    """
 
     parameter: str
     via: tuple[str, ...] = ()
+    at_zero: float | None = 0.0
 
 
 class Factor(Struct, frozen=True, kw_only=True):
@@ -65,6 +70,8 @@ class Provenance(Struct, frozen=True, kw_only=True):
         statistic_of: the value id of the tensor from which this square or statistic was computed.
         statistic_shape: the shape of this statistic, or of the statistic by which this was divided; () if unknown.
         unscaled_id: the value id before a parameter scaled the values.
+        gains: the parameters that scaled these values after the last layer or norm.
+        computed_by: the weights of the layer that computed these values.
     """
 
     is_data: bool
@@ -78,6 +85,8 @@ class Provenance(Struct, frozen=True, kw_only=True):
     statistic_of: int = 0
     statistic_shape: tuple[int, ...] = ()
     unscaled_id: int = 0
+    gains: frozenset[str] = frozenset()
+    computed_by: frozenset[str] = frozenset()
 
 
 DATA = Provenance(is_data=True)
@@ -94,13 +103,18 @@ def derive(origins: Iterable[Origin], operator: str | None, tags: frozenset[Tag]
     Args:
         operator: None for an operator that only moves or casts values.
     """
-    merged: dict[str, tuple[str, ...]] = {}
+    merged: dict[str, Origin] = {}
     for origin in origins:
         via = origin.via
         if operator is not None and operator not in via and len(via) < MAX_VIA:
             via = (*via, operator)
-        merged[origin.parameter] = max(merged.get(origin.parameter, ()), via, key=len)
-    derived = tuple(Origin(parameter=name, via=via) for name, via in merged.items())
+        other = merged.get(origin.parameter, origin)
+        merged[origin.parameter] = Origin(
+            parameter=origin.parameter,
+            via=max(other.via if other is not origin else (), via, key=len),
+            at_zero=origin.at_zero if other.at_zero == origin.at_zero else None,
+        )
+    derived = tuple(merged.values())
     return Provenance(is_data=False, origins=derived, tags=tags)
 
 
@@ -151,6 +165,8 @@ class OperatorCall(Struct, frozen=True, kw_only=True):
         inverts: the operator is a power with a negative exponent.
         dimensions: the dimensions that a sum or mean is taken over, counted from the last: -1 and below; () for all.
         consecutive_indices: the operator is a lookup with known indices that go up by one.
+        number: the number that a tensor is added to, subtracted from, multiplied with or divided by; None if there is
+            none, or if it is not known.
     """
 
     operator: str
@@ -161,6 +177,7 @@ class OperatorCall(Struct, frozen=True, kw_only=True):
     inverts: bool = False
     dimensions: tuple[int, ...] = ()
     consecutive_indices: bool = False
+    number: float | None = None
 
 
 def is_data(operand: Operand) -> bool:
