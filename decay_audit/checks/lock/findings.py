@@ -36,21 +36,31 @@ def check_lock(lock: Lock, current: Entries, file: str, command: str) -> tuple[F
 
 
 def _changed_findings(changes: Changes, lock: Lock, file: str, command: str) -> Iterator[Finding]:
-    decisions = [change for change in changes.changed if change.decided_differently]
-    for members in _group_by(decisions, lambda change: (change.before.decision, change.after.decision, change.renamed)):
-        before, after = decision_text(members[0].before), decision_text(members[0].after)
-        now_text, lock_text = decision_and_rule(members[0].after), decision_and_rule(members[0].before)
+    """Report each change once: what is decided and what the optimizer does are one finding if both differ."""
+    differing = [change for change in changes.changed if change.decided_differently or change.observed_differently]
+    for members in _group_by(differing, lambda change: (_sides(change), change.renamed)):
+        before, after = members[0].before, members[0].after
+        lock_text, now_text = _sides(members[0])
         message = f"{_count_changes(members)}: {now_text}; the lock says {lock_text}"
-        yield _finding("DA701", members, message, (before, after), lock, file, command)
-    treatments = [change for change in changes.changed if change.observed_differently]
-    for members in _group_by(
-        treatments, lambda change: (change.before.observed, change.after.observed, change.renamed)
-    ):
-        before, after = optimizer_text(members[0].before), optimizer_text(members[0].after)
-        message = f"{_count_changes(members)}: {after}; the lock says {before}"
-        yield _finding("DA701", members, message, (before, after), lock, file, command)
+        is_decision = members[0].decided_differently
+        sides = tuple((decision_text if is_decision else optimizer_text)(entry) for entry in (before, after))
+        yield _finding("DA701", members, message, sides, lock, file, command)
     others = [change for change in changes.changed if not (change.decided_differently or change.observed_differently)]
     yield from _same_decision_findings(others, lock, file, command)
+
+
+def _sides(change: Change) -> tuple[str, str]:
+    """Write what the lock and what the model says, as far as they differ: the decision, and what the optimizer does."""
+    before, after = (
+        ", ".join(
+            [
+                *([decision_and_rule(entry)] if change.decided_differently else []),
+                *([optimizer_text(entry)] if change.observed_differently else []),
+            ]
+        )
+        for entry in (change.before, change.after)
+    )
+    return before, after
 
 
 def _same_decision_findings(changes: Sequence[Change], lock: Lock, file: str, command: str) -> Iterator[Finding]:
