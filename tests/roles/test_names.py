@@ -16,7 +16,6 @@ BARE = [
     ("mask_token", (8,), "token"),
     ("query_tokens", (1, 32, 8), "token"),
     ("query", (16, 8), "token"),
-    ("prompt_embeddings", (1, 10, 8), "embedding"),
     ("latents", (64, 8), "token"),
     ("class_embedding", (8,), "token"),
     ("masked_spec_embed", (8,), "token"),
@@ -78,6 +77,26 @@ def test_a_bare_tensor_is_what_its_name_says(
     classified = classify_tensor(f"blocks.3.{name}", shape, *types)
     assert classified.role == role
     assert classified.confidence == "likely"
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "role"),
+    [
+        ("prompt_embeddings", (1, 10, 8), "embedding"),  # or a token: it may be joined to data
+        ("seg_embed", (2, 8), "embedding"),
+        ("beta", (8,), "scale"),  # or a shift
+        ("closure_weight", (8,), "scale"),  # or a matrix that is stored flat
+        ("coeffs", (8,), "scale"),
+        ("centers", (4, 8), "embedding"),  # or offsets of basis functions
+    ],
+)
+@pytest.mark.parametrize("types", [("lab.Block",), ()], ids=["module", "checkpoint"])
+def test_a_name_that_also_has_another_meaning_is_a_guess(
+    name: str, shape: tuple[int, ...], role: str, types: tuple[str, ...]
+) -> None:
+    classified = classify_tensor(f"blocks.3.{name}", shape, *types)
+    assert (classified.role, classified.confidence) == (role, "guess")
+    assert classify_tensor("blocks.3.codebook", (4, 8), *types).confidence == "likely"
 
 
 def test_a_vector_is_no_matrix_whatever_it_is_called() -> None:

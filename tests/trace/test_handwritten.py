@@ -882,3 +882,47 @@ def test_one_number_beside_data_is_only_a_guess_at_a_token() -> None:
         return torch.cat([x, p.expand(2, 1)], -1)
 
     assert roles(Lambda(with_time, (1,)), (2, C)) == {"p": "token guess"}
+
+
+def test_a_kernel_that_data_modulates_is_a_kernel_and_one_vector_for_each_feature_is_a_token() -> None:
+    def modulated(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+        kernels = p * (x.mean((2, 3)) @ q).view(2, 1, C, 1, 1)
+        kernels = kernels * torch.rsqrt(kernels.pow(2).sum((2, 3, 4), keepdim=True) + 1e-8)
+        return F.conv2d(x.reshape(1, -1, 8, 8), kernels.reshape(-1, C, 3, 3), groups=2)
+
+    actual = roles(Lambda(modulated, (1, 4, C, 3, 3), (C, C)), (2, C, 8, 8))
+    assert actual == {"p": "conv_weight guess", "q": "linear_weight certain"}
+    assert roles(Lambda(lambda x, p: (x.unsqueeze(-1) * p).tanh(), (C, 8)), (2, C)) == {"p": "token guess"}
+
+
+def test_a_filter_that_parameters_make_is_only_a_guess_at_a_token() -> None:
+    def moving_average(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+        powers = torch.exp(F.logsigmoid(p).unsqueeze(-1) * torch.arange(5.0))
+        kernel = torch.einsum("dnl,dn->dl", powers, q)
+        filtered: Tensor = torch.fft.irfft(torch.fft.rfft(x, n=10) * torch.fft.rfft(kernel, n=10), n=10)
+        return filtered
+
+    assert roles(Lambda(moving_average, (C, 2), (C, 2)), (3, C, 5))["p"].endswith("guess")
+
+
+@pytest.mark.parametrize("name", ["x_r", "wide"])
+def test_a_guessed_input_has_the_width_of_a_matrix_and_not_the_size_1_of_a_vector(name: str) -> None:
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_parameter(name, nn.Parameter(torch.ones((1, 1, C) if name == "x_r" else (C, 1, 3))))
+            self.gain = nn.Parameter(torch.ones(C))
+            self.matrix = nn.Parameter(torch.ones(C, 4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            first = self.get_parameter(name)
+            x = x * first if name == "x_r" else F.conv1d(x.transpose(1, 2), first, groups=C).transpose(1, 2)
+            return torch.mm((x * self.gain).tanh().flatten(0, 1), self.matrix)
+
+    found = {item.parameter.name: item.role for item in classify(read(Mixed()).parameters)}
+    assert (found["gain"], found["matrix"]) == ("scale", "linear_weight")
+
+
+def test_a_vector_that_one_number_of_data_scales_is_guessed_to_be_a_scale() -> None:
+    waves = Lambda(lambda x, p, q: torch.sin(x.unsqueeze(-1) * p + q), (8,), (8,))
+    assert roles(waves, (2, C)) == {"p": "scale guess", "q": "bias likely"}

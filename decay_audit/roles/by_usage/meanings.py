@@ -61,7 +61,10 @@ def meaning_of(use: Use, parameter: Parameter) -> UseMeaning | None:
     if use.slot == "summed":
         return _sum_of_products(use, parameter)
     if "learned input" in use.tags or use.slot in {"query", "key", "value"}:
-        return _learned_input(use, parameter, "guess" if count_wide_dimensions(parameter.shape) > 2 else "likely")
+        scales = use.operator in {"mul", "div"}  # what layers made of it may be a filter or a gain
+        return _learned_input(
+            use, parameter, "guess" if scales or count_wide_dimensions(parameter.shape) > 2 else "likely"
+        )
     read = next((read for operators, read in _READERS if use.operator in operators), _pointwise)
     return read(use, parameter)
 
@@ -167,10 +170,18 @@ def _gain(use: Use, parameter: Parameter) -> UseMeaning | None:
         return "scale", "other", "likely"
     divides = (use.operator, use.slot) == ("div", "other")
     if is_outer_product(use) and not divides:
-        if "mask" in use.tags or wide_count > 1:
-            return "token", "other", "likely" if "mask" in use.tags else "guess"
-        return "linear_weight", "linear", "guess"  # a layer with one input
+        return _scaled_rows(use, wide_count)
     return ("scale", "other", "guess") if wide_count == 1 or divides or POSITIVE & set(use.via) else None
+
+
+def _scaled_rows(use: Use, wide_count: int) -> UseMeaning:
+    """Read a parameter whose rows, or whole kernels, are scaled by numbers that the data gives."""
+    if "mask" in use.tags:
+        return "token", "other", "likely"
+    if wide_count > 2:
+        return "conv_weight", "conv", "guess"  # a kernel that data modulates
+    # A vector for each feature, or the frequencies of waves.
+    return ("token" if wide_count > 1 else "scale"), "other", "guess"
 
 
 def _sum_of_products(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001

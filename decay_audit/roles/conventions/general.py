@@ -148,9 +148,9 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
                 near_misses=("aggregate",),
             ),
             Convention(
-                words=("alpha", "beta"),
-                source="transformers.models.idefics.modeling_idefics; ACON (Ma et al., 2021): AconC",
-                matches=("alpha_cross_attn", "beta"),
+                words=("alpha",),
+                source="transformers.models.idefics.modeling_idefics",
+                matches=("alpha_cross_attn",),
                 near_misses=("alphabet",),
             ),
             Convention(
@@ -176,6 +176,20 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
                 source="stable_baselines3.common.policies; cleanrl ppo_continuous_action; Glow-TTS ActNorm",
                 matches=("log_std", "actor_logstd", "logs"),
                 near_misses=("catalog", "logits"),
+            ),
+        ),
+    ),
+    NameMeaning(
+        meaning="a gain or a shift",
+        role="scale",
+        shape="vector",
+        confidence="guess",
+        names=vocabulary(
+            Convention(
+                words=("beta",),
+                source="ACON (Ma et al., 2021): AconC; FastRNN (Kusupati et al., 2018), where it is a shift",
+                matches=("beta",),
+                near_misses=("alphabeta",),
             ),
         ),
     ),
@@ -274,9 +288,10 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
-        meaning="an embedding table",
+        meaning="an embedding table, or learned vectors that are added or joined to data",
         role="embedding",
         layer="embedding",
+        confidence="guess",
         names=vocabulary(
             Convention(
                 words=("embed", "embeddings"),
@@ -290,6 +305,13 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
                 matches=("embedding",),
                 near_misses=("bedding",),
             ),
+        ),
+    ),
+    NameMeaning(
+        meaning="an embedding table",
+        role="embedding",
+        layer="embedding",
+        names=vocabulary(
             Convention(
                 words=("codevectors",),
                 source="transformers.models.wav2vec2.modeling_wav2vec2.Wav2Vec2GumbelVectorQuantizer",

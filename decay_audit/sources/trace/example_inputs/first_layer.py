@@ -125,7 +125,7 @@ def _matrix_shapes(model: nn.Module) -> Iterator[Shape]:
     if len(matrix) > 3:  # a kernel
         yield (2, matrix[1], *(SIDE for _ in matrix[2:]))
         matrix = (*matrix[2:], *matrix[:2])  # its channels are tried first, from the end
-    if len(matrix) == 3:  # a stack of matrices, one for each entry
+    if len(matrix) == 3 and matrix[1] > 1:  # a stack of matrices, one for each entry
         yield (2, *matrix[:2])
         yield (matrix[0], LENGTH, matrix[1])
     sizes = dict.fromkeys(size for size in reversed(matrix) if size > 1)
