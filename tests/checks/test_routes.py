@@ -1,5 +1,8 @@
 """The ruleset's optimizers against live ones: by class, by name, and by the keys of their groups."""
 
+import pytest
+from msgspec.structs import replace
+
 from decay_audit.checks.codes import Finding
 from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.model.parameters import Owner, Parameter
@@ -106,5 +109,20 @@ def test_where_no_name_is_one_of_the_rulesets_it_is_said_once_and_is_no_error() 
 
 def test_a_class_of_ones_own_may_be_the_optimizer_that_no_other_is() -> None:
     decided = planned("muon", "adamw")
-    optimizers = (live("Spectral", group("body.weight"), name="a"), live("AdamW", group("embed.weight"), name="b"))
-    assert routed(decided, *optimizers) == []
+    own = replace(live("Spectral", group("body.weight"), name="a"), class_is_known=False)
+    assert routed(decided, own, live("AdamW", group("embed.weight"), name="b")) == []
+
+
+@pytest.mark.parametrize(("kind", "differs"), [("SGD", True), ("Adan", True), ("AdamW", False), ("FusedAdam", False)])
+def test_a_known_class_is_not_another_algorithm_under_another_name(kind: str, *, differs: bool) -> None:
+    optimizers = (live("Muon", group("body.weight"), name="a"), live(kind, group("embed.weight"), name="b"))
+    messages = [finding.message for finding in routed(planned("muon", "adamw"), *optimizers)]
+    assert messages == ([f"1 weight is in {kind}; house gives it to adamw; no optimizer here is adamw"] * differs)
+    labels = [finding.message for finding in routed(planned("muon", "rest"), *optimizers)]
+    assert labels == []  # `rest` may be any class
+
+
+def test_where_no_known_class_is_one_of_the_rulesets_each_parameter_is_in_another() -> None:
+    found = routed(planned("muon", "adamw"), live("SGD", group(*NAMES)))
+    assert {finding.severity for finding in found} == {"error"}
+    assert {name for finding in found for name in finding.parameters} == {*NAMES}

@@ -17,6 +17,10 @@ _NAME_KEYS = ("use", "algorithm", "kind", "optimizer", "optim_type")
 """Keys of a group whose value names the algorithm that updates it, as decay-audit, Dion and nanochat write them."""
 _FLAG_PREFIX = "use_"
 """Prefix of keys that select one of two algorithms, such as `use_muon` in the Muon classes that contain an Adam."""
+_ALGORITHMS = frozenset(
+    {"adafactor", "adagrad", "adam", "adamw", "lamb", "lars", "lion", "muon", "rmsprop", "sgd", "shampoo", "soap"}
+)
+"""Words that name an algorithm. A known class of another name is another algorithm; other words may be labels."""
 _MAX_NAMED = 5
 """How many groups or entries one finding names."""
 
@@ -37,7 +41,8 @@ def check_routes(observed: ObservedPlan) -> Iterator[Finding]:
     for (name, _), matching in words_by_group.items():
         words_of_optimizer.setdefault(name, set()).update(matching)
     present = set[str]().union(*words_of_optimizer.values())
-    if not present:
+    all_are_known = all(optimizer.class_is_known for optimizer in observed.optimizers.values())
+    if not present and not (all_are_known and _ALGORITHMS.issuperset(words)):
         yield _not_comparable_finding(observed, pairs, words)
         return
     causes: dict[tuple[str, str], list[Pair]] = {}
@@ -45,7 +50,8 @@ def check_routes(observed: ObservedPlan) -> Iterator[Finding]:
         matching = words_by_group.get((observation.optimizer, observation.group), frozenset())
         expected = decision.use or ""
         # a group that fits no word may belong to the expected optimizer, under another name
-        if expected in matching or (not matching and expected not in present):
+        is_known = observed.optimizer(observation).class_is_known and expected in _ALGORITHMS
+        if expected in matching or not (matching or expected in present or is_known):
             continue
         live = observed.optimizer(observation).type
         if matching and len(words_of_optimizer[observation.optimizer]) > 1:
