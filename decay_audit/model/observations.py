@@ -46,7 +46,7 @@ ALGORITHM_SETTINGS = ("betas", "momentum", "rho", "alpha")
 """Hyperparameters by which the algorithms of torch.optim differ. A class that reads one of them needs it to step."""
 
 
-ForeignKind = Literal["replaced", "same shapes", "float32 copy", "another module", "unknown"]
+ForeignKind = Literal["replaced", "same shapes", "float32 copy", "packed", "another module", "unknown"]
 """The origin of a tensor that is not a parameter of the model; `ForeignSource` explains each value."""
 
 
@@ -56,14 +56,17 @@ class ForeignSource(Struct, frozen=True, kw_only=True):
     Attributes:
         kind: `replaced`: it was a parameter of the model before the optimizer was made. `same shapes`: it has the shape
             of a parameter that is in no optimizer. `float32 copy`: it has the shape of such a parameter, and that
-            parameter has a 16-bit dtype. `another module`: it belongs to a module that is not part of the model.
+            parameter has a 16-bit dtype. `packed`: it has the elements of several such parameters in a row.
+            `another module`: it belongs to a module that is not part of the model.
         name: the name of the replaced parameter, of the parameter with that shape, or of the tensor in its module.
         module: the class of the other module.
+        packed: the names of the packed parameters.
     """
 
     kind: ForeignKind
     name: str = ""
     module: str = ""
+    packed: tuple[str, ...] = ()
 
 
 class ParamGroup(Struct, frozen=True, kw_only=True):

@@ -21,6 +21,8 @@ from torch.nn.modules.module import (
 from decay_audit.model.observations import ForeignSource, Optimizer
 from decay_audit.optimizers.find import NamedOptimizers
 
+PADDING = 0.25
+"""The largest part of a flat tensor that may be padding."""
 _LOW_PRECISION = (torch.float16, torch.bfloat16)
 
 
@@ -100,6 +102,8 @@ def _sources(
     copies = _as_copies(rest.values(), model.without_optimizer)
     if copies is not None:
         return sources | dict(zip(rest, copies, strict=True))
+    if packed := _as_packed(rest, model.without_optimizer):
+        return sources | packed
     return sources | _in_other_modules(rest, model.module)
 
 
@@ -119,6 +123,51 @@ def _as_copies(
         is_copy = tensor.dtype == torch.float32 and without_optimizer[name].dtype in _LOW_PRECISION
         sources.append(ForeignSource(kind="float32 copy" if is_copy else "same shapes", name=name))
     return sources
+
+
+def _as_packed(
+    tensors: Mapping[int, torch.Tensor], without_optimizer: Mapping[str, torch.Tensor]
+) -> dict[int, ForeignSource]:
+    """Find flat tensors whose elements are those of all parameters that no optimizer holds; {} if there are others.
+
+    Each parameter is looked for at the next free place of each flat tensor, by its values. What is left at the end of
+    a tensor is padding. On the meta device, only the numbers of elements are compared.
+    """
+    if any(tensor.ndim != 1 for tensor in tensors.values()):
+        return {}
+    if any(tensor.is_meta for tensor in tensors.values()):
+        return _as_packed_by_size(tensors, without_optimizer)
+    offsets, packed = dict.fromkeys(tensors, 0), {key: list[str]() for key in tensors}
+    for name, parameter in without_optimizer.items():
+        key = next((key for key, flat in tensors.items() if _has_at(flat, offsets[key], parameter)), None)
+        if key is None:
+            return {}
+        packed[key].append(name)
+        offsets[key] += parameter.numel()
+    if not all(names and offsets[key] >= (1 - PADDING) * tensors[key].numel() for key, names in packed.items()):
+        return {}
+    return {key: ForeignSource(kind="packed", packed=tuple(names)) for key, names in packed.items()}
+
+
+def _as_packed_by_size(
+    tensors: Mapping[int, torch.Tensor], parameters: Mapping[str, torch.Tensor]
+) -> dict[int, ForeignSource]:
+    """Find one flat tensor with the elements of all parameters, or one for matrices and one for vectors."""
+    matrices = tuple(name for name, parameter in parameters.items() if parameter.ndim > 1)
+    vectors = tuple(name for name, parameter in parameters.items() if parameter.ndim < 2)
+    sizes = [tensor.numel() for tensor in tensors.values()]
+    for parts in ((tuple(parameters),), (matrices, vectors), (vectors, matrices)):
+        if sizes == [sum(parameters[name].numel() for name in part) for part in parts] and all(parts):
+            return {key: ForeignSource(kind="packed", packed=part) for key, part in zip(tensors, parts, strict=True)}
+    return {}
+
+
+def _has_at(flat: torch.Tensor, offset: int, parameter: torch.Tensor) -> bool:
+    """Whether the next elements of a flat tensor are those of a parameter, perhaps in another dtype."""
+    part = flat.detach()[offset : offset + parameter.numel()]
+    if parameter.is_meta or part.numel() != parameter.numel():
+        return False
+    return torch.equal(part.to(parameter.dtype), parameter.detach().reshape(-1).to(flat.device))
 
 
 def _in_other_modules(tensors: Mapping[int, torch.Tensor], model: nn.Module) -> dict[int, ForeignSource]:

@@ -184,3 +184,36 @@ def test_a_module_whose_parts_alone_hold_parameters_is_named_as_a_whole(folder: 
     _, text = output("with_a_discriminator")
     assert "another module, which was not audited: Sequential.0.weight, Sequential.2.weight" in text
     assert "add --with Sequential;" in text
+
+
+def packed(model: nn.Module, names: list[str], dtype: torch.dtype) -> nn.Parameter:
+    parameters = dict(model.named_parameters())
+    return nn.Parameter(torch.cat([parameters[name].detach().to(dtype).flatten() for name in names]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("is_split", [True, False])
+def test_parameters_that_are_packed_into_flat_tensors_are_not_missing(
+    *, is_split: bool, device: str, dtype: torch.dtype
+) -> None:
+    model = nn.Sequential(nn.Linear(6, 5), nn.LayerNorm(5), nn.Linear(5, 3)).to(device, dtype)
+    matrices, vectors = ["0.weight", "2.weight"], ["0.bias", "1.weight", "1.bias", "2.bias"]
+    everything = [name for name, _ in model.named_parameters()]
+    flat = [packed(model, names, torch.float32) for names in ([matrices, vectors] if is_split else [everything])]
+    groups = [{"params": [tensor], "weight_decay": 0.1 * (index == 0)} for index, tensor in enumerate(flat)]
+    report = decay_audit.audit(model, torch.optim.AdamW(groups, lr=1e-3), weight_decay=0.1)
+    assert {finding.code for finding in report.findings} == (set() if is_split else {"DA505"})
+    for finding in report.findings:
+        assert set(finding.parameters) == set(vectors)
+        assert finding.message == (
+            "group 0 of AdamW packs 6 parameters of the model into flat tensors: all get weight_decay 0.1, also "
+            "2 biases and 2 norm parameters that no-norm-no-bias spares"
+        )
+
+
+def test_a_flat_tensor_with_other_values_is_no_copy() -> None:
+    model = nn.Linear(6, 5)
+    flat = nn.Parameter(torch.ones(35))
+    report = decay_audit.audit(model, torch.optim.AdamW([flat], lr=1e-3, weight_decay=0.1), weight_decay=0.1)
+    assert {"DA201", "DA203"} <= {finding.code for finding in report.findings}

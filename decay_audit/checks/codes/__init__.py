@@ -290,7 +290,9 @@ CODES: dict[str, Code] = {
         severity="warning",
         explanation="A wrapper has packed many parameters into one 1-D tensor (FSDP with use_orig_params=False, "
         "engines that flatten). A rule on dimensions or shape sees a vector, and all parameters in the tensor get "
-        "the same coefficient. Build the param groups before wrapping, or use use_orig_params=True or fully_shard.",
+        "the same coefficient. Build the param groups before wrapping, or use use_orig_params=True or fully_shard. "
+        "An optimizer in mixed precision may hold flat copies of the parameters: they are found by their elements, "
+        "and reported if the ruleset decides differently for parameters in the same one.",
     ),
     "DA506": Code(
         title="the first step raises an error",

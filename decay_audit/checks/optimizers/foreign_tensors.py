@@ -48,6 +48,7 @@ _CAUSES: Mapping[ForeignKind, _Cause] = {
         "nn.ModuleDict({{'model': model, 'loss': loss}})",
         "warning",
     ),
+    "packed": _Cause("that packs parameters of the model", REBUILD_FIX, "warning"),
     "unknown": _Cause("that is not a parameter of the model", REBUILD_FIX, "error"),
 }
 _EXTRA_TENSOR = _Cause(
@@ -81,6 +82,7 @@ def check_foreign_tensors(observed: ObservedPlan) -> Iterator[Finding]:
             for kind, tensors in _by_kind(group).items():
                 kinds.setdefault(kind, []).extend(tensors)
                 groups.setdefault(kind, []).append(index)
+        kinds.pop("packed", None)  # DA505 reports them
         for kind, tensors in kinds.items():
             where = group_names(groups[kind], len(optimizer.groups), observed.optimizer_name(optimizer))
             cause = _IF_ALL_ARE_TRAINED.get(kind, _CAUSES[kind]) if trains_all else _CAUSES[kind]
@@ -95,11 +97,11 @@ def replaced_parameters(observed: ObservedPlan) -> frozenset[str]:
 
 
 def copied_parameters(observed: ObservedPlan) -> frozenset[str]:
-    """Name the parameters that an optimizer updates through float32 copies."""
+    """Name the parameters that an optimizer updates through float32 copies, or packed into flat tensors."""
     groups = (group for optimizer in observed.optimizers.values() for group in optimizer.groups)
-    return frozenset(
-        source.name for group in groups for source in group.foreign_sources if source.kind == "float32 copy"
-    )
+    sources = [source for group in groups for source in group.foreign_sources]
+    copied = (source.name for source in sources if source.kind == "float32 copy")
+    return frozenset([*copied, *(name for source in sources for name in source.packed)])
 
 
 def _by_kind(group: ParamGroup) -> dict[ForeignKind, list[tuple[str, ForeignSource]]]:

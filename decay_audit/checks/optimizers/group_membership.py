@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import replace
 
 from decay_audit.checks.codes import Finding, finding
-from decay_audit.checks.finding_text import coefficient_text, count_by_kind
+from decay_audit.checks.finding_text import coefficient_text, count_by_kind, group_names
 from decay_audit.checks.observed_plan import ObservedPlan
 from decay_audit.checks.optimizers.foreign_tensors import (
     REBUILD_FIX,
@@ -35,6 +35,7 @@ def check_group_membership(observed: ObservedPlan) -> Iterator[Finding]:
         yield from _find_repeated(observed)
         yield from _find_frozen(observed)
     yield from _find_flattened(observed)
+    yield from _find_packed(observed)
     for optimizer in observed.optimizers.values():
         yield from _find_empty_groups(optimizer, observed.optimizer_name(optimizer))
         yield from _find_identical_groups(optimizer, observed.optimizer_name(optimizer))
@@ -122,6 +123,30 @@ def _find_flattened(observed: ObservedPlan) -> Iterator[Finding]:
                 where=optimizer.name,
                 fix="wrap with use_orig_params=True or fully_shard, and group by names",
             )
+
+
+def _find_packed(observed: ObservedPlan) -> Iterator[Finding]:
+    """Find flat copies of several parameters for which the ruleset decides differently."""
+    decisions = {decision.name: decision for decision in observed.plan.decisions}
+    for optimizer in observed.optimizers.values():
+        for index, group in enumerate(optimizer.groups):
+            packed = [decisions[name] for source in group.foreign_sources for name in source.packed]
+            strict = [decision for decision in packed if decision.grouped and not decision.lenient]
+            differing = [decision for decision in strict if decision.decays != (group.weight_decay > 0)]
+            if differing:
+                place = group_names([index], len(optimizer.groups), observed.optimizer_name(optimizer))
+                coefficient = f"weight_decay {coefficient_text(group.weight_decay)}"
+                verb = "spares" if group.weight_decay else "decays"
+                yield finding(
+                    "DA505",
+                    f"{place} packs {count_noun(len(packed), 'parameter')} of the model into flat tensors: all get "
+                    f"{coefficient}, also {count_by_kind(differing)} that {observed.plan.ruleset.name} {verb}",
+                    _names(differing),
+                    expected="one flat tensor for what decays, and one for the rest",
+                    found=coefficient,
+                    where=place,
+                    fix="split the parameters into groups by name, before each group is packed",
+                )
 
 
 def _find_empty_groups(optimizer: Optimizer, name: str) -> Iterator[Finding]:
