@@ -45,8 +45,8 @@ class LoadedTarget(Struct, frozen=True, kw_only=True, eq=False):
         """The names of those parameters in the inventory that belong to other models."""
         if self.built is None or not self.other_models:
             return frozenset()
-        own = {parameter.name for parameter in self.built.inventory.parameters}
-        return frozenset(parameter.name for parameter in self.inventory.parameters if parameter.name not in own)
+        of_model = {parameter.name for parameter in self.built.inventory.parameters}
+        return frozenset(parameter.name for parameter in self.inventory.parameters if parameter.name not in of_model)
 
 
 def load(request: Request) -> LoadedTarget:

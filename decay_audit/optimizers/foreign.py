@@ -173,10 +173,10 @@ def _has_at(flat: torch.Tensor, offset: int, parameter: torch.Tensor) -> bool:
 def _in_other_modules(tensors: Mapping[int, torch.Tensor], model: nn.Module) -> dict[int, ForeignSource]:
     """Find, for tensors of other modules, the outermost module that contains them and does not contain the model."""
     # type(), vars() and nn.Module.named_parameters(): isinstance() and overridden methods may run code of the object
-    own = {id(module) for module in model.modules()}
-    objects = [item for item in gc.get_objects() if issubclass(type(item), nn.Module) and id(item) not in own]
+    ids_in_model = {id(module) for module in model.modules()}
+    objects = [item for item in gc.get_objects() if issubclass(type(item), nn.Module) and id(item) not in ids_in_model]
     modules = [module for module in objects if "_parameters" in vars(module) and "_modules" in vars(module)]
-    roots = [module for module in modules if not own.intersection(_inside(module))]
+    roots = [module for module in modules if not ids_in_model.intersection(_inside(module))]
     inner_modules = {key for root in roots for key in _inside(root)}
     sources = {key: ForeignSource(kind="unknown") for key in tensors}
     for root in (module for module in roots if id(module) not in inner_modules):

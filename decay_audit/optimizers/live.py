@@ -95,13 +95,13 @@ def _group(
     name: str, optimizer: torch.optim.Optimizer, index: int, names: Mapping[int, str], log: ConstructionLog | None
 ) -> ParamGroup:
     group = optimizer.param_groups[index]
-    place = f"group {index} of {name} ({type(optimizer).__name__})"
+    label = f"group {index} of {name} ({type(optimizer).__name__})"
     key = next((key for key in COEFFICIENT_KEYS if key in group), "")
-    coefficient = _number(group[key], key, place) if key else 0.0
+    coefficient = _number(group[key], key, label) if key else 0.0
     tensors = [tensor for tensor in group.get("params", ()) if isinstance(tensor, torch.Tensor)]
     return ParamGroup(
         weight_decay=coefficient,
-        lr=_number(group["lr"], "lr", place) if group.get("lr") is not None else None,
+        lr=_number(group["lr"], "lr", label) if group.get("lr") is not None else None,
         parameters=tuple(names.get(id(tensor), "") for tensor in tensors),
         hyperparameters={key: _plain_value(value) for key, value in group.items() if key not in _NOT_HYPERPARAMETERS},
         weight_decay_is_default=_is_default(optimizer, index, coefficient, log),
@@ -153,16 +153,16 @@ def _attributes(optimizer: object) -> dict[str, object]:
     return {name: value for name, value in vars(optimizer).items() if isinstance(value, bool | int)}
 
 
-def _number(value: object, key: str, place: str) -> float:
+def _number(value: object, key: str, label: str) -> float:
     """Return a hyperparameter as a float. torch also accepts tensors and NumPy numbers."""
     if isinstance(value, torch.Tensor):
         if value.is_meta or value.numel() != 1:
-            raise OptimizerError(f"{place}: {key} is a tensor that holds no single number", f"give {key} as a number")
+            raise OptimizerError(f"{label}: {key} is a tensor that holds no single number", f"give {key} as a number")
         value = value.item()
     if not isinstance(value, Real) or not isfinite(value):
-        raise OptimizerError(f"{place}: {key} is {value!r}", f"{key} must be a finite number")
+        raise OptimizerError(f"{label}: {key} is {value!r}", f"{key} must be a finite number")
     if value < 0 and key in COEFFICIENT_KEYS:
-        raise OptimizerError(f"{place}: {key} is {value!r}", f"{key} must be 0 or more: below 0 weights grow")
+        raise OptimizerError(f"{label}: {key} is {value!r}", f"{key} must be 0 or more: below 0 weights grow")
     return float(value)
 
 

@@ -193,14 +193,14 @@ def _decaying_class(chain: Sequence[RecordedOptimizerClass]) -> RecordedOptimize
 
 def _group(name: str, recorded: RecordedOptimizer, index: int, names: _Names) -> ParamGroup:
     group = recorded.groups[index]
-    place = f"group {index} of {name} ({recorded.chain[0].type})"
+    label = f"group {index} of {name} ({recorded.chain[0].type})"
     key = next((key for key in COEFFICIENT_KEYS if key in group.hyperparameters), "")
-    coefficient = _number(group.hyperparameters[key], key, place) if key else 0.0
+    coefficient = _number(group.hyperparameters[key], key, label) if key else 0.0
     parameters = tuple(names.of_tensor.get(tensor, "") for tensor in group.tensors)
     tensors = [names.tensors[tensor] for tensor in group.tensors]
     return ParamGroup(
         weight_decay=coefficient,
-        lr=_largest_lr(recorded, index, place),
+        lr=_largest_lr(recorded, index, label),
         parameters=parameters,
         hyperparameters={
             key: tuple(value) if isinstance(value, list) else value
@@ -235,7 +235,7 @@ def _updates_together(group: Mapping[str, Any], devices: Iterable[str]) -> bool:
     return group["foreach"] is None and FOREACH_DEVICES.issuperset(devices)
 
 
-def _largest_lr(recorded: RecordedOptimizer, index: int, place: str) -> float | None:
+def _largest_lr(recorded: RecordedOptimizer, index: int, label: str) -> float | None:
     """Return the largest of the learning rates that a group has, was made with, or keeps under other keys.
 
     At the first step, a warm-up may have made the present learning rate tiny.
@@ -245,7 +245,7 @@ def _largest_lr(recorded: RecordedOptimizer, index: int, place: str) -> float | 
         return None
     constructed = recorded.construction[index].lr if index < len(recorded.construction) else None
     scheduled = [group[key] for key in LR_KEYS if isinstance(group.get(key), int | float)]
-    rates: list[float] = [_number(group["lr"], "lr", place), *scheduled, *([constructed] if constructed else [])]
+    rates: list[float] = [_number(group["lr"], "lr", label), *scheduled, *([constructed] if constructed else [])]
     return max(rates)
 
 
@@ -259,11 +259,11 @@ def _missing_keys(innermost: RecordedOptimizerClass, group: RecordedGroup) -> tu
     )
 
 
-def _number(value: Any, key: str, place: str) -> float:  # noqa: ANN401 - of the user's code
+def _number(value: Any, key: str, label: str) -> float:  # noqa: ANN401 - of the user's code
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise OptimizerError(f"{place}: {key} is {value!r}", f"{key} must be a finite number")
+        raise OptimizerError(f"{label}: {key} is {value!r}", f"{key} must be a finite number")
     if value < 0 and key in COEFFICIENT_KEYS:
-        raise OptimizerError(f"{place}: {key} is {value!r}", f"{key} must be 0 or more: below 0 weights grow")
+        raise OptimizerError(f"{label}: {key} is {value!r}", f"{key} must be 0 or more: below 0 weights grow")
     return float(value)
 
 

@@ -59,15 +59,17 @@ def entries(report: Report) -> list[ParameterEntry]:
     cells = tuple(columns(report).values())
     has_optimizers = bool(report.optimizers)
     shared: dict[object, tuple[str, tuple[str, ...]]] = {}
-    made = []
+    parameter_entries = []
     for decision in report.plan.decisions:
         key = decision.name if has_optimizers else _results(decision)
         texts = shared.get(key)
         if texts is None:
             texts = shared[key] = role(decision), (decision.classified.layer, *(cell(decision) for cell in cells))
         parameter = decision.classified.parameter
-        made.append(ParameterEntry(name=parameter.name, shape=parameter.shape, role=texts[0], cells=texts[1]))
-    return made
+        parameter_entries.append(
+            ParameterEntry(name=parameter.name, shape=parameter.shape, role=texts[0], cells=texts[1])
+        )
+    return parameter_entries
 
 
 _results = attrgetter(

@@ -53,18 +53,22 @@ def affine_half(tensor: TensorContext) -> Literal["gain", "shift"] | None:
     return "gain" if shifts else "shift"
 
 
-def _partners(name: str, own: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
-    """Return possible names of the other half of a pair: `other` words in place of the `own` word of this name."""
-    if (match := _BEHIND.fullmatch(name)) and match[2] in own:
+def _partners(name: str, words: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    """Return possible names of the other half of a pair: each `other` word in place of the one of `words` in it."""
+    if (match := _BEHIND.fullmatch(name)) and match[2] in words:
         return (match[1], *(f"{match[1]}_{word}" for word in other))
-    if (match := _IN_FRONT.fullmatch(name)) and match[1] in own:
+    if (match := _IN_FRONT.fullmatch(name)) and match[1] in words:
         return tuple(f"{word}{match[2]}" for word in other)
     return ()
 
 
 def _is_bias_shape(bias: Shape, weight: Shape) -> bool:
     """Whether a bias of this shape can have one number for each output of a weight, or of a stack of weights."""
-    own, whole = (tuple(size for size in shape if size > 1) for shape in (bias, weight))
-    if len(own) == 1 < len(whole):
-        return own[0] in whole
-    return any(own == whole[:place] + whole[place + 1 :] for place in range(len(whole)) if len(whole) > 2)
+    bias_sizes, weight_sizes = (tuple(size for size in shape if size > 1) for shape in (bias, weight))
+    if len(bias_sizes) == 1 < len(weight_sizes):
+        return bias_sizes[0] in weight_sizes
+    return any(
+        bias_sizes == weight_sizes[:left_out] + weight_sizes[left_out + 1 :]
+        for left_out in range(len(weight_sizes))
+        if len(weight_sizes) > 2
+    )

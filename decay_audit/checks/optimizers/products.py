@@ -80,8 +80,8 @@ def _unscaled_lr(observed: ObservedPlan, optimizer: str, products: Sequence[_Pro
     strict = [product for product in products if not product.decision.lenient] or products
     counts = Counter(float(f"{product.unscaled_lr:.5g}") for product in strict)
     subject = observed.optimizers[optimizer]
-    known = [initial_rate(subject, index) for index, group in enumerate(subject.groups) if group.parameters]
-    rates = [rate for rate in known if rate]
+    initial_rates = [initial_rate(subject, index) for index, group in enumerate(subject.groups) if group.parameters]
+    rates = [rate for rate in initial_rates if rate]
     for candidate, _ in counts.most_common():
         exact = next((rate for rate in rates if isclose(rate, candidate, rel_tol=1e-4)), None)
         if exact is not None:

@@ -110,16 +110,16 @@ def _with_coefficient(
 def _in_parallel(steps: Sequence[EqualSteps], factors: Sequence[EqualSteps]) -> Iterator[tuple[EqualSteps, float]]:
     """Cut steps so that each piece has one factor."""
     others = iter(factors)
-    factor, left = 1.0, 0
+    factor, factor_count = 1.0, 0
     for part in steps:
-        rest = part.count
-        while rest:
-            if not left:
+        step_count = part.count
+        while step_count:
+            if not factor_count:
                 other = next(others)
-                factor, left = other.settings.weight_decay, other.count
-            count = min(rest, left)
+                factor, factor_count = other.settings.weight_decay, other.count
+            count = min(step_count, factor_count)
             yield replace(part, count=count), factor
-            rest, left = rest - count, left - count
+            step_count, factor_count = step_count - count, factor_count - count
 
 
 def _changed(part: EqualSteps, weight_decay: float, lr_factor: float) -> EqualSteps:

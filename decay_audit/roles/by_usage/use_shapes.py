@@ -81,9 +81,9 @@ def is_bias_of_stack(use: Use, parameter: Parameter) -> bool:
     if "product" not in use.tags or count_wide_dimensions(parameter.shape) < 2:
         return False
     stacks = (shape for shape in parameter.owner.tensors.values() if count_wide_dimensions(shape) > 2)
-    own = tuple(size for size in parameter.shape if size > 1)
+    sizes = tuple(size for size in parameter.shape if size > 1)
     return any(
-        own == tuple(size for place, size in enumerate(shape) if size > 1 and place != left_out)
+        sizes == tuple(size for index, size in enumerate(shape) if size > 1 and index != left_out)
         for shape in stacks
         for left_out in range(len(shape))
     )
@@ -91,17 +91,22 @@ def is_bias_of_stack(use: Use, parameter: Parameter) -> bool:
 
 def is_outer_product(use: Use) -> bool:
     """Whether the data has size 1 in a dimension where the parameter is larger: each row of the parameter is scaled."""
-    return any(own > 1 and size == 1 for own, size in zip(reversed(use.shape), reversed(use.data_shape), strict=False))
+    return any(
+        parameter_size > 1 and data_size == 1
+        for parameter_size, data_size in zip(reversed(use.shape), reversed(use.data_shape), strict=False)
+    )
 
 
 def varies_by_position(use: Use) -> bool:
     """Whether the parameter varies along every dimension but the batch, like a table of positions."""
     missing = len(use.data_shape) - len(use.shape)
-    own = (1,) * missing + use.shape
+    padded_shape = (1,) * missing + use.shape
     repeated = {
-        dimension for dimension, (size, data) in enumerate(zip(own, use.data_shape, strict=False)) if size < data
+        dimension
+        for dimension, (size, data) in enumerate(zip(padded_shape, use.data_shape, strict=False))
+        if size < data
     }
-    return len(own) < 3 or (missing <= 1 and repeated <= {0})
+    return len(padded_shape) < 3 or (missing <= 1 and repeated <= {0})
 
 
 def is_own_length(use: Use) -> bool:

@@ -117,7 +117,7 @@ class _Walk:
             names.append(name)
 
     def _owner(self, visit: _ModuleVisit, module: RecordedModule, types: tuple[str, ...]) -> Owner:
-        own = {leaf: self.record.tensors[position].shape for leaf, position in module.parameters}
+        shapes = {leaf: self.record.tensors[position].shape for leaf, position in module.parameters}
         declaration = module.declaration
         if declaration is not None:
             self.notes += [f"{visit.name}{failure}; it is ignored" for failure in declaration.failures]
@@ -130,7 +130,7 @@ class _Walk:
             name=visit.name[:-1],
             types=types,
             parent=visit.parent,
-            tensors={**own, **module.buffers},
+            tensors={**shapes, **module.buffers},
             settings=module.settings,
             declaration=_declaration(declaration),
         )

@@ -215,14 +215,14 @@ def with_uses(inventory: Inventory, trace: Trace) -> Inventory:
         for parameter in inventory.parameters
     )
     names = [parameter.name for parameter in parameters if parameter.uses == ()]
-    made = late_parameters(inventory, trace.made_in_forward)
+    late = late_parameters(inventory, trace.made_in_forward)
     notes = [*inventory.notes, *trace.notes]
     if names:
         notes.append(f"the forward pass did not use {first_few(names, MAX_NAMES)}")
-    if made:
-        late = first_few([parameter.name for parameter in made], MAX_NAMES)
-        notes.append(f"the first forward pass makes parameters, which are not listed here: {late}")
-    return replace(inventory, parameters=parameters, made_in_forward=made, notes=tuple(notes))
+    if late:
+        late_names = first_few([parameter.name for parameter in late], MAX_NAMES)
+        notes.append(f"the first forward pass makes parameters, which are not listed here: {late_names}")
+    return replace(inventory, parameters=parameters, made_in_forward=late, notes=tuple(notes))
 
 
 def _fake_inputs(value: Any, states: TensorStates) -> Any:  # noqa: ANN401

@@ -90,8 +90,8 @@ def _other_format(head: bytes, suffix: str) -> tuple[str, str] | None:  # noqa: 
     if head.startswith(b"GGUF"):
         tensors = count_noun(int.from_bytes(head[8:16], "little"), "tensor")
         return f"a GGUF file (llama.cpp) of {tensors}, for inference", "name the checkpoint that it was converted from"
-    for at, magic, description, hint in _OTHER_FORMATS:
-        if head.startswith(magic, at):
+    for offset, magic, description, hint in _OTHER_FORMATS:
+        if head.startswith(magic, offset):
             return description, hint
     if suffix == ".onnx" or (head[:1] == b"\x08" and b"\x12" in head[2:4] and b"pytorch" in head[:24]):
         return "an ONNX model", "audit the PyTorch model that it was exported from"

@@ -113,11 +113,11 @@ def _optimizers(
             optimizers[prefix][key] = tensor
         elif key.startswith("param_groups."):
             settings[prefix, key] = name
-    places = _places(storage, frozenset(settings.values()))
+    storage_infos = _storage_infos(storage, frozenset(settings.values()))
     with ExitStack() as stack:
         values = _Settings(file, stack, read_value)
         for (prefix, key), name in settings.items():
-            optimizers[prefix][key] = values.read(places.get(name), name)
+            optimizers[prefix][key] = values.read(storage_infos.get(name), name)
         opaque = values.opaque
     return {prefix or "optimizer": _nested_optimizer(flat) for prefix, flat in optimizers.items()}, opaque
 
@@ -138,16 +138,16 @@ def _nested_optimizer(flat: Mapping[str, Any]) -> Mapping[str, object]:
     return {"state": states, "param_groups": [groups[number] for number in sorted(groups)]}
 
 
-def _places(storage: object, names: Collection[str]) -> Mapping[str, OpaqueObject]:
+def _storage_infos(storage: object, names: Collection[str]) -> Mapping[str, OpaqueObject]:
     """Find where the values of these names are stored."""
     if not isinstance(storage, dict) or len(names) > _MAX_SETTINGS:
         return {}
-    places = {}
-    for index, place in storage.items():
+    storage_infos = {}
+    for index, storage_info in storage.items():
         name = attributes(index).get("fqn") if type(index) is OpaqueObject else None
-        if isinstance(name, str) and name in names and type(place) is OpaqueObject:
-            places[name] = place
-    return places
+        if isinstance(name, str) and name in names and type(storage_info) is OpaqueObject:
+            storage_infos[name] = storage_info
+    return storage_infos
 
 
 class _Settings:
@@ -160,15 +160,15 @@ class _Settings:
         self._files: dict[str, OpenFile] = {}
         self._values: dict[bytes, PickleResult] = {}
 
-    def read(self, place: OpaqueObject | None, name: str) -> object:
-        """Read the value at a place.
+    def read(self, storage_info: OpaqueObject | None, name: str) -> object:
+        """Read the value that torch's metadata puts at this file and offset.
 
         Raises:
-            TargetError: the place is not in a file of the folder, or has no value that can be read.
+            TargetError: the file is not in the folder, or has no value there that can be read.
         """
-        if place is None:
+        if storage_info is None:
             raise MalformedError(f"{name[:96]!r} has no place in the metadata")
-        fields = attributes(place)
+        fields = attributes(storage_info)
         match fields:
             case {"length": int() as length} if length > _MAX_SETTING_BYTES:
                 raise MalformedError(f"{name[:96]!r} is larger than {_MAX_SETTING_BYTES:,} bytes")

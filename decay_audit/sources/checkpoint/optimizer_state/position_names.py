@@ -189,7 +189,10 @@ def _name_by_alignment(
         [parameter.shape for parameter in parameters], groups, weight_decays, in_model_order=model.in_model_order
     )
     names = [
-        [parameters[aligned[index, at]].name if (index, at) in aligned else "" for at in range(len(group))]
+        [
+            parameters[aligned[index, position]].name if (index, position) in aligned else ""
+            for position in range(len(group))
+        ]
         for index, group in enumerate(groups)
     ]
     unnamed = total - len(aligned)

@@ -144,5 +144,6 @@ def is_outer_product(operand: Operand, data: Sequence[Operand]) -> bool:
     """Whether the data has size 1 in a dimension where the parameter has more: broadcasting expands the data."""
     largest = max(data, key=lambda other: prod(other.shape))
     return any(
-        own > 1 and size == 1 for own, size in zip(reversed(operand.shape), reversed(largest.shape), strict=False)
+        parameter_size > 1 and data_size == 1
+        for parameter_size, data_size in zip(reversed(operand.shape), reversed(largest.shape), strict=False)
     )

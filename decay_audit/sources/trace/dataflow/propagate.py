@@ -270,7 +270,9 @@ def _is_outer_product_of_parameters(call: OperatorCall) -> bool:
     left, right = (operand.shape for operand in call.operands)
     length = max(len(left), len(right))
     pairs = list(zip((1,) * (length - len(left)) + left, (1,) * (length - len(right)) + right, strict=True))
-    return any(own > 1 == other for own, other in pairs) and any(other > 1 == own for own, other in pairs)
+    return any(left_size > 1 == right_size for left_size, right_size in pairs) and any(
+        right_size > 1 == left_size for left_size, right_size in pairs
+    )
 
 
 def _count_wide_dimensions(shape: tuple[int, ...]) -> int:
@@ -294,10 +296,10 @@ def _data_provenance(call: OperatorCall) -> Provenance:
         and not is_outer_product(operand, data)
         and not GATES & {*origin.via}
     )
-    alone = len(provenances) == 1
+    is_single = len(provenances) == 1
     tags = result_tags(call, data, with_parameters=with_parameters)
     value_id, statistic_of = value_ids(call, data, tags, with_parameters=with_parameters)
-    unscaled_id = provenances[0].unscaled_id if alone else 0
+    unscaled_id = provenances[0].unscaled_id if is_single else 0
     return Provenance(
         is_data=True,
         tags=tags,
@@ -308,5 +310,5 @@ def _data_provenance(call: OperatorCall) -> Provenance:
         product_of=product_parameters(call, data),
         factors=factors_of(call, data),
         differences=differences_of(call, data),
-        scaled_by=scaled_by | (provenances[0].scaled_by if alone and operator in GAINS else frozenset()),
+        scaled_by=scaled_by | (provenances[0].scaled_by if is_single and operator in GAINS else frozenset()),
     )

@@ -82,7 +82,7 @@ def result_tags(call: OperatorCall, data: Sequence[Operand], *, with_parameters:
         data: the operands that are data; at least one.
         with_parameters: whether other operands are parameters, or computed from parameters.
     """
-    operator, alone = call.operator, len(data) == 1
+    operator, is_single = call.operator, len(data) == 1
     before = all_tags(data)
     multiplies = operator in {"mul", "div"}
     times_itself = operator == "mul" and len(data) == 2 and data[0].tensor_id == data[1].tensor_id
@@ -94,19 +94,19 @@ def result_tags(call: OperatorCall, data: Sequence[Operand], *, with_parameters:
         "square": call.squares
         or times_itself
         or operator in {"square", "abs"}
-        or (alone and "square" in before and operator in KEEPS_SQUARE),
+        or (is_single and "square" in before and operator in KEEPS_SQUARE),
         "statistic": operator in STATISTICS or ("square" in before and operator in SUMS) or _is_statistic(call, data),
         "inverse": _is_inverse(call, data),
         "normalized": any(normalizes(left, right) and divides(call, left) for left in data for right in data)
-        or (alone and not with_parameters and "normalized" in before and operator in KEEPS_NORMALIZED),
+        or (is_single and not with_parameters and "normalized" in before and operator in KEEPS_NORMALIZED),
         # A gain scales normalized data. The norm's shift may follow; a second gain is not part of the norm.
-        "scaled": (alone and with_parameters and "normalized" in before and multiplies)
+        "scaled": (is_single and with_parameters and "normalized" in before and multiplies)
         or any(normalizes_unscaled(left, right) and divides(call, left) for left in data for right in data),
         "scores": "scores" in before and operator in KEEPS_SCORES,
-        "probabilities": operator in SOFTMAX or (alone and "probabilities" in before and operator in KEEPS_SCORES),
-        "softmax": "softmax" in operator or (alone and "softmax" in before and operator in KEEPS_SCORES),
-        "ids": alone and "ids" in before and operator in KEEPS_IDS,
-        "product": alone and not with_parameters and "product" in before and operator in KEEPS_PRODUCT,
+        "probabilities": operator in SOFTMAX or (is_single and "probabilities" in before and operator in KEEPS_SCORES),
+        "softmax": "softmax" in operator or (is_single and "softmax" in before and operator in KEEPS_SCORES),
+        "ids": is_single and "ids" in before and operator in KEEPS_IDS,
+        "product": is_single and not with_parameters and "product" in before and operator in KEEPS_PRODUCT,
     }
     return frozenset(tag for tag, holds in conditions.items() if holds)
 

@@ -98,7 +98,7 @@ def _resized(value: Any, dimensions: tuple[int, ...], actual: int, expected: int
         return value
     shape = list(value.shape)
     if dimensions == ANY:
-        dimensions = tuple(place - len(shape) for place, size in enumerate(shape) if place and size == actual)
+        dimensions = tuple(index - len(shape) for index, size in enumerate(shape) if index and size == actual)
     for dimension in dimensions:
         if -dimension > len(shape):
             return value

@@ -135,8 +135,8 @@ def _time_features(config: Any) -> Tensors:  # noqa: ANN401
 
 
 def _encoder_states(config: Any) -> Tensors:  # noqa: ANN401
-    own = _number(config, 64, *_WIDTH)
-    return [float_tensor(1, TOKENS, _number(config, own, *_ENCODER_WIDTH))]
+    decoder_width = _number(config, 64, *_WIDTH)
+    return [float_tensor(1, TOKENS, _number(config, decoder_width, *_ENCODER_WIDTH))]
 
 
 def _per_token(*sizes: int | str) -> Callable[[Any], Tensors]:

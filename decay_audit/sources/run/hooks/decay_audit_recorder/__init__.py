@@ -8,7 +8,7 @@
         training        backward() and step(), which stop the script where its training starts
         ending          the end of the process, which writes the record with the error or exit code
     choose     an optimizer -> the models that hold its tensors
-    variables  a value -> the name of its variable; an error -> its place in the script
+    variables  a value -> the name of its variable; an error -> its file and line in the script
     describe   the optimizers that exist, their models, modules and tensors -> plain data
     plain      one value -> plain data
     tool       decay-audit itself, if this Python can import it: it traces models and measures steps

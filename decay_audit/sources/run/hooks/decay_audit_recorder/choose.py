@@ -113,7 +113,7 @@ def is_optimizer(value: Any) -> bool:
     return isinstance(getattr(value, "param_groups", None), list) and callable(getattr(value, "step", None))
 
 
-def models_of(optimizer: Any, place: "variables.Place") -> List[NamedModule]:
+def models_of(optimizer: Any, call_stack: "variables.CallStack") -> List[NamedModule]:
     """Choose the modules that hold the tensors of an optimizer, each with the name of its variable."""
     order = [id(tensor) for group in groups_of(optimizer) for tensor in tensors_of(group)]
     tensor_ids = set(order)
@@ -122,10 +122,10 @@ def models_of(optimizer: Any, place: "variables.Place") -> List[NamedModule]:
     listed = listed_modules.modules()
     for module in listed:
         if tensor_ids <= parameter_ids(module):
-            return [_with_variable_name(module, place)]
+            return [_with_variable_name(module, call_stack)]
     chosen = _cover(tensor_ids, [*listed, *all_modules()])
     chosen.sort(key=lambda module: min(map(order.index, parameter_ids(module) & tensor_ids)))
-    return [_with_variable_name(module, place) for module in chosen]
+    return [_with_variable_name(module, call_stack) for module in chosen]
 
 
 def names_of_tensors(models: Iterable[NamedModule]) -> Dict[int, str]:
@@ -199,11 +199,11 @@ def _cover(tensor_ids: Set[int], candidates: List[nn.Module]) -> List[nn.Module]
     return chosen
 
 
-def _with_variable_name(module: nn.Module, place: "variables.Place") -> NamedModule:
+def _with_variable_name(module: nn.Module, call_stack: "variables.CallStack") -> NamedModule:
     inner = unwrapped(module)
 
     def is_model(value: Any) -> bool:
         return value is module or value is inner or (isinstance(value, nn.Module) and unwrapped(value) is inner)
 
-    name = place.name_where(is_model) or variables.referring_name(module)
+    name = call_stack.name_where(is_model) or variables.referring_name(module)
     return name or type(inner).__name__, module

@@ -40,7 +40,7 @@ class _Tables:
         return len(table) - 1
 
 
-def describe(entries: "List[recording.OptimizerEntry]", place: "variables.Place") -> Data:
+def describe(entries: "List[recording.OptimizerEntry]", call_stack: "variables.CallStack") -> Data:
     """Describe optimizers and all that belongs to them."""
     tables = _Tables()
     models: Dict[int, int] = {}
@@ -51,7 +51,7 @@ def describe(entries: "List[recording.OptimizerEntry]", place: "variables.Place"
             if id(module) not in models:
                 models[id(module)] = len(model_list)
                 model_list.append(_model(name, module, tables))
-        optimizers.append(_optimizer(entry, [models[id(module)] for _, module in entry.models], tables, place))
+        optimizers.append(_optimizer(entry, [models[id(module)] for _, module in entry.models], tables, call_stack))
     _add_gradients_outside_optimizers(tables)
     _add_unregistered(tables)
     return {
@@ -138,14 +138,16 @@ def _tensor(tensor: torch.Tensor, tables: _Tables) -> int:
     return tables.add(tables.tensors, tensor, plain.tensor(tensor))
 
 
-def _optimizer(entry: "recording.OptimizerEntry", models: List[int], tables: _Tables, place: "variables.Place") -> Data:
+def _optimizer(
+    entry: "recording.OptimizerEntry", models: List[int], tables: _Tables, call_stack: "variables.CallStack"
+) -> Data:
     optimizer = entry.reference()
     groups = choose.groups_of(optimizer)
     chain = choose.wrapper_chain(optimizer)
     inner_groups = choose.groups_of(chain[-1])
     ids_in_models = set(tables.index_of)
     data: Data = {
-        "name": place.name_of(optimizer) or variables.referring_name(optimizer) or "optimizer",
+        "name": call_stack.name_of(optimizer) or variables.referring_name(optimizer) or "optimizer",
         "file": entry.file,
         "line": entry.line,
         "position": entry.position,
@@ -171,7 +173,7 @@ def _optimizer(entry: "recording.OptimizerEntry", models: List[int], tables: _Ta
         for tensor in tensors:
             tables.tensors[tables.index_of[id(tensor)]]["in_optimizer"] = True
             if id(tensor) not in ids_in_models:
-                _name_tensor_outside_models(tensor, data, entry, tables, place)
+                _name_tensor_outside_models(tensor, data, entry, tables, call_stack)
     data["construction"] = [
         {**group, "ids": None, "tensors": [tables.index_of.get(key, -1) for key in group["ids"]]}
         for group in entry.groups
@@ -181,7 +183,11 @@ def _optimizer(entry: "recording.OptimizerEntry", models: List[int], tables: _Ta
 
 
 def _name_tensor_outside_models(
-    tensor: torch.Tensor, data: Data, entry: "recording.OptimizerEntry", tables: _Tables, place: "variables.Place"
+    tensor: torch.Tensor,
+    data: Data,
+    entry: "recording.OptimizerEntry",
+    tables: _Tables,
+    call_stack: "variables.CallStack",
 ) -> None:
     """Name a tensor that no model holds by the name that it had in a model before, or else by its variable."""
     index = tables.index_of[id(tensor)]
@@ -189,7 +195,7 @@ def _name_tensor_outside_models(
     if former_name is not None:
         data["former_names"][str(index)] = former_name
     else:
-        tables.tensors[index]["name"] = place.name_of(tensor) or variables.referring_name(tensor)
+        tables.tensors[index]["name"] = call_stack.name_of(tensor) or variables.referring_name(tensor)
 
 
 def _add_gradients(groups: List[Data], tables: _Tables) -> None:

@@ -32,8 +32,8 @@ class OptimizerEntry:
         self.type_name = type(optimizer).__name__
         self.set_names: List[str] = construction.set_names
         self.group_keys: List[Tuple[Dict[str, Any], List[str]]] = list(construction.group_keys)
-        self.file, self.line = construction.place.where()
-        self.models = choose.models_of(optimizer, construction.place)
+        self.file, self.line = construction.call_stack.file_and_line()
+        self.models = choose.models_of(optimizer, construction.call_stack)
         self.names = choose.names_of_tensors(self.models)
         self.groups: List[Dict[str, Any]] = [choose.summary(group) for group in choose.groups_of(optimizer)]
         self.position = len(OPTIMIZERS)

@@ -14,8 +14,8 @@ _MAX_ATTRIBUTES = 400
 """How many variables of one frame or object are searched."""
 
 
-class Place:
-    """A point of the running program, given by its call stack.
+class CallStack:
+    """The call stack at a point of the running program.
 
     Attributes:
         frames: the frames of the call stack, the innermost first, without those of this package.
@@ -24,7 +24,7 @@ class Place:
     def __init__(self, frames: List[FrameType]) -> None:
         self.frames = frames
 
-    def where(self) -> Tuple[str, int]:
+    def file_and_line(self) -> Tuple[str, int]:
         """Return the file and line of the innermost function that is not part of an installed package."""
         for frame in self._frames_of_script() or self.frames:
             return frame.f_code.co_filename, frame.f_lineno
@@ -47,15 +47,15 @@ class Place:
         return ""
 
 
-def caller() -> Place:
-    """Return the place outside this package that called a function of this package."""
+def caller() -> CallStack:
+    """Return the call stack of the code outside this package that called a function of this package."""
     frames: List[FrameType] = []
     frame = sys._getframe(1)
     while frame is not None and len(frames) < _MAX_FRAMES:
         if not frame.f_code.co_filename.startswith((_HERE, "<frozen")):
             frames.append(frame)
         frame = frame.f_back  # type: ignore[assignment]
-    return Place(frames)
+    return CallStack(frames)
 
 
 def is_installed(filename: str) -> bool:
@@ -99,7 +99,7 @@ def referring_name(value: Any) -> str:
 
 
 def describe_error(error: BaseException) -> Dict[str, Any]:
-    """Describe an exception, with the last place in the script's own code that its traceback has."""
+    """Describe an exception, with the last line of the script's own code in its traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     frames_of_script = [frame for frame in frames if not is_installed(frame.filename)]
     last = (frames_of_script or list(frames) or [None])[-1]  # type: ignore[list-item]

@@ -24,13 +24,13 @@ class OptimizerConstruction:
     Attributes:
         set_names: names of the arguments that the caller gave.
         group_keys: each group, with the keys that it had before the class's defaults were added.
-        place: the code that calls the constructor, with its call stack.
+        call_stack: the call stack of the call of the constructor.
     """
 
-    def __init__(self, set_names: List[str], place: "variables.Place") -> None:
+    def __init__(self, set_names: List[str], call_stack: "variables.CallStack") -> None:
         self.set_names = set_names
         self.group_keys: List[Tuple[Dict[str, Any], List[str]]] = []
-        self.place = place
+        self.call_stack = call_stack
 
 
 def set_hooks() -> None:
