@@ -81,30 +81,34 @@ def _migrate(request: Request, path: Path, output: Path, changes: ModelChanges) 
     if changes.init and request.device == "auto":
         request = replace(request, device="cpu")  # a state that the new optimizer makes on meta has no values
     inventory, new_optimizers = _read(request, path)
-    nested, flat_places = flat_states.nest(contents_of.load(state_files))
+    nested, flat_paths = flat_states.nest(contents_of.load(state_files))
     contents: Any = nested
-    places = migration.find_places(contents, [optimizer.name for optimizer in inventory.optimizers])
+    state_paths = migration.find_state_paths(contents, [optimizer.name for optimizer in inventory.optimizers])
     order, names = [parameter.name for parameter in inventory.parameters], new_optimizers.names
     lines: list[str] = []
     sources = []
-    for place, saved, (_, new) in zip(places, inventory.optimizers, new_optimizers.optimizers, strict=True):
+    for path_of_state, saved, (_, new) in zip(
+        state_paths, inventory.optimizers, new_optimizers.optimizers, strict=True
+    ):
         renames = _renames(saved, inventory, new, names, changes)
         parameter_changes = migration.ParameterChanges(drop=changes.drop, init=changes.init, renames=renames)
-        old_state = migration.find_state(contents, place)
+        old_state = migration.find_state(contents, path_of_state)
         matched_parameters = migration.match(old_state, saved, new, names, parameter_changes)
         state = migration.rewrite_state(old_state, saved, new, matched_parameters, order)
         sources.append(migration.group_sources(old_state, new, matched_parameters))
-        contents = migration.replace_state(contents, place, state)
+        contents = migration.replace_state(contents, path_of_state, state)
         lines += [_summary(saved, state, matched_parameters), *_change_lines(matched_parameters, renames)]
     counts = [len(optimizer.groups) for optimizer in inventory.optimizers]
     if all(map(migration.is_unchanged, sources, counts)):
         contents = {file: content for file, content in contents.items() if file in state_files.optimizers}
     else:
-        schedulers = [place for place, _ in migration.find_scheduler_states(contents)]
-        lines += [f"{state_files.place_in_checkpoint(place)}: moved with the groups" for place in schedulers]
+        schedulers = [path_of_state for path_of_state, _ in migration.find_scheduler_states(contents)]
+        lines += [
+            f"{state_files.path_in_checkpoint(path_of_state)}: moved with the groups" for path_of_state in schedulers
+        ]
         contents = migration.rewrite_schedulers(contents, sources, counts)
     request.progress(f"writing {output.name}")
-    return (*lines, *contents_of.write(state_files, flat_states.flatten(contents, flat_places), output))
+    return (*lines, *contents_of.write(state_files, flat_states.flatten(contents, flat_paths), output))
 
 
 class _NewOptimizers(NamedTuple):

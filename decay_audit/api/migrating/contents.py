@@ -39,9 +39,9 @@ class StateFiles(Struct, frozen=True, kw_only=True):
         """The folder to which the paths are relative."""
         return self.checkpoint if self.checkpoint.is_dir() else self.checkpoint.parent
 
-    def place_in_checkpoint(self, place: str) -> str:
+    def path_in_checkpoint(self, path: str) -> str:
         """Shorten the dotted path of a state: what is in the file or folder that the user named needs no file name."""
-        return place.removeprefix(f"{'.' if self.checkpoint.is_dir() else self.checkpoint.name}.")
+        return path.removeprefix(f"{'.' if self.checkpoint.is_dir() else self.checkpoint.name}.")
 
 
 def find_state_files(checkpoint: Path) -> StateFiles:
@@ -51,10 +51,10 @@ def find_state_files(checkpoint: Path) -> StateFiles:
         DecayAuditError: the folder has no state of an optimizer, or its engine splits the state over several files.
     """
     if checkpoint.is_file():
-        beside = checkpoint.name.replace("optimizer", "scheduler")
-        has_scheduler = beside != checkpoint.name and checkpoint.with_name(beside).is_file()
+        scheduler_name = checkpoint.name.replace("optimizer", "scheduler")
+        has_scheduler = scheduler_name != checkpoint.name and checkpoint.with_name(scheduler_name).is_file()
         return StateFiles(
-            checkpoint=checkpoint, optimizers=(checkpoint.name,), schedulers=(beside,) if has_scheduler else ()
+            checkpoint=checkpoint, optimizers=(checkpoint.name,), schedulers=(scheduler_name,) if has_scheduler else ()
         )
     optimizers = _optimizers_in(checkpoint)
     schedulers = tuple(sorted(path.name for path in checkpoint.glob("scheduler*") if path.suffix in SUFFIXES))

@@ -77,9 +77,9 @@ def _read_metadata(folder: Path) -> "Metadata":
     """
     with (folder / METADATA_FILE).open("rb") as file:
         metadata: Metadata = _MetadataUnpickler(file).load()
-    for place in (metadata.storage_data or {}).values():
-        if Path(place.relative_path).name != place.relative_path:
-            raise pickle.UnpicklingError(f"the metadata names the file {place.relative_path}")
+    for storage_info in (metadata.storage_data or {}).values():
+        if Path(storage_info.relative_path).name != storage_info.relative_path:
+            raise pickle.UnpicklingError(f"the metadata names the file {storage_info.relative_path}")
     return metadata
 
 

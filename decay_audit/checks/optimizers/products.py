@@ -22,7 +22,7 @@ TOLERANCE = 1e-5
 
 
 class _Product(Struct, frozen=True, kw_only=True, eq=False):
-    """What a step removes of a parameter, and the unscaled learning rate at which the ruleset would remove as much."""
+    """lr x weight_decay of a parameter, and the unscaled lr with which the ruleset's coefficient gives the same."""
 
     decision: Decision
     observation: Observation
@@ -64,17 +64,17 @@ def _product(observed: ObservedPlan, decision: Decision, observation: Observatio
     """Multiply lr and weight_decay; None where one of the two sides does not decay, or no rate is known."""
     lr = initial_rate(observed.optimizer(observation), observation.group)
     coefficient = effective_weight_decay(observation)
-    asked = decision.weight_decay * decision.lr_scale
-    if not (lr and coefficient and asked):
+    wanted = decision.weight_decay * decision.lr_scale
+    if not (lr and coefficient and wanted):
         return None
     product = lr * coefficient
-    return _Product(decision=decision, observation=observation, lr=lr, product=product, unscaled_lr=product / asked)
+    return _Product(decision=decision, observation=observation, lr=lr, product=product, unscaled_lr=product / wanted)
 
 
 def _unscaled_lr(observed: ObservedPlan, optimizer: str, products: Sequence[_Product]) -> float:
-    """Find the learning rate that the ruleset's coefficients belong to.
+    """Find the unscaled learning rate: the one that the ruleset's coefficients are multiplied by.
 
-    It is that of a group, and the one by which most parameters agree with the ruleset. If the coefficient was taken
+    It is the rate of a group with which most parameters agree with the ruleset. If the coefficient was taken
     from this optimizer, it need not be that of a group. If no group has such a rate, it is the largest rate.
     """
     strict = [product for product in products if not product.decision.lenient] or products
@@ -96,7 +96,7 @@ def _finding(
     expected, found = texts
     example = differing[0]
     is_single, name = len(decisions) == 1, observed.plan.ruleset.name
-    asked = coefficient_text(example.decision.weight_decay)
+    wanted_text = coefficient_text(example.decision.weight_decay)
     at_lr = coefficient_text(unscaled_lr * example.decision.lr_scale)
     needed = unscaled_lr * example.decision.lr_scale * example.decision.weight_decay / example.lr
     return finding(
@@ -104,7 +104,7 @@ def _finding(
         f"{count_by_kind(decisions)} {'is' if is_single else 'are'} decayed{observed.agent_text()} with lr x "
         f"weight_decay {found}, not {expected}" + (f"; {name} is lenient there" if lenient else ""),
         [decision.name for decision in decisions],
-        expected=f"lr x weight_decay {expected} = {at_lr} x {asked}",
+        expected=f"lr x weight_decay {expected} = {at_lr} x {wanted_text}",
         found=f"{coefficient_text(example.lr)} x {coefficient_text(effective_weight_decay(example.observation))} in "
         f"{observed.group_names(product.observation for product in differing)}",
         where=rules_with_locations(decisions),

@@ -108,8 +108,8 @@ def _late_decay(
 ) -> dict[str, StepEffect]:
     """Find decay that shows only after other steps, such as a pull towards the first values, or towards their mean.
 
-    The copy takes steps with random gradients. Then it takes one more step: from where it is, with twice the
-    coefficient, and from twice the weight. The differences show whether weights decay, and towards which values.
+    The copy takes steps with random gradients. Then one more step is measured three times: as it is, with twice the
+    coefficient, and with twice the weight. The differences show whether weights decay, and towards which values.
     """
     moved = {name for name, effect in effects.items() if effect.movement != "none"}
     keys = [key for key in _measurable(optimizer, names) if names[key] not in moved]

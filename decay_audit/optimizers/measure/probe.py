@@ -53,7 +53,7 @@ UNCHANGED = Factors()
 
 
 class History(Struct, frozen=True, kw_only=True):
-    """The steps that a copy takes before those whose values are returned, and their gradient; without factors."""
+    """Steps that a copy takes first, and their gradient. Their values are not returned; factors are applied later."""
 
     steps: int = 0
     gradient: Gradient = "random"
@@ -97,7 +97,7 @@ def probe(
         dtype: the dtype of the probe tensors; None keeps each parameter's own.
         amplify: raise every lr to at least `AMPLIFIED_LR`, so that the step is larger than rounding errors.
         factors: factors for learning rates, coefficients and weights.
-        history: steps to take first.
+        history: steps to take first; their values are not returned.
         only: ids of the tensors to step; None steps all.
 
     Raises:

@@ -216,7 +216,7 @@ def _find_changed_by_schedule(
 
 
 def _fraction_by_coefficient(usual: ProbeResult, more: ProbeResult, key: int) -> float | None:
-    """Return the fraction of a weight that one more time the coefficient removes; None if elements differ."""
+    """Return the fraction of a weight that a step removes in addition with twice the coefficient; None if it varies."""
     before, after = (values.double() for values in usual.values[key])
     return multiple(after - more.values[key][1].double(), before, CHANGE_TOLERANCE)
 

@@ -7,15 +7,21 @@
 
 from decay_audit.optimizers.migrate.matching import NO_CHANGES, MatchedParameters, ParameterChanges, match
 from decay_audit.optimizers.migrate.schedulers import find_scheduler_states, is_unchanged, rewrite_schedulers
-from decay_audit.optimizers.migrate.state import find_places, find_state, group_sources, replace_state, rewrite_state
+from decay_audit.optimizers.migrate.state import (
+    find_state,
+    find_state_paths,
+    group_sources,
+    replace_state,
+    rewrite_state,
+)
 
 __all__ = [
     "NO_CHANGES",
     "MatchedParameters",
     "ParameterChanges",
-    "find_places",
     "find_scheduler_states",
     "find_state",
+    "find_state_paths",
     "group_sources",
     "is_unchanged",
     "match",

@@ -135,7 +135,7 @@ def replace_state(checkpoint: object, path: str, state: StateDict) -> object:
     return _replace_at(checkpoint, path, state)
 
 
-def find_places(contents: Mapping[str, object], names: Sequence[str]) -> list[str]:
+def find_state_paths(contents: Mapping[str, object], names: Sequence[str]) -> list[str]:
     """Find the dotted path of each optimizer state in the contents of files.
 
     Args:
@@ -145,16 +145,16 @@ def find_places(contents: Mapping[str, object], names: Sequence[str]) -> list[st
     Raises:
         OptimizerError: no file has an optimizer state there.
     """
-    unused = [(file, place) for file, content in contents.items() for place, _ in _optimizer_states(content, file)]
-    places = []
+    unused = [(file, path) for file, content in contents.items() for path, _ in _optimizer_states(content, file)]
+    paths = []
     for name in names:
-        fitting = [(file, place) for file, place in unused if place == f"{file}.{name}"]
-        fitting += [(file, place) for file, place in unused if place == file and name == "optimizer"]
+        fitting = [(file, path) for file, path in unused if path == f"{file}.{name}"]
+        fitting += [(file, path) for file, path in unused if path == file and name == "optimizer"]
         if not fitting:
             raise OptimizerError(f"no optimizer state at {name}", "the file has changed since it was read")
         unused.remove(fitting[0])
-        places.append(fitting[0][1])
-    return places
+        paths.append(fitting[0][1])
+    return paths
 
 
 def find_state(checkpoint: object, path: str) -> StateDict:
@@ -163,7 +163,7 @@ def find_state(checkpoint: object, path: str) -> StateDict:
     Raises:
         OptimizerError: the checkpoint has no optimizer state there.
     """
-    state = next((state for place, state in _optimizer_states(checkpoint) if place == path), None)
+    state = next((state for state_path, state in _optimizer_states(checkpoint) if state_path == path), None)
     if state is None:
         raise OptimizerError(f"no optimizer state at {path}", "the file has changed since it was read")
     return _with_position_keys(state)

@@ -13,7 +13,7 @@ MATRIX_PRODUCTS = frozenset({
 POSITIVE = frozenset({"exp", "softplus", "sigmoid", "softmax", "_softmax"})
 """Functions whose results are positive: they give a spread from its logarithm, or a mask from its logits."""
 CURVES = frozenset({"sin", "cos", "sinc", "erf", "log", "log1p", "expm1"})
-"""Functions that draw a curve: what is computed with them has other numbers than the parameter, as a filter has."""
+"""Functions with which code computes a curve, such as a filter, from a few numbers."""
 WITH_PARAMETER = frozenset({"mul of parameters", "div of parameters", "add of parameters"})
 """Steps in which two parameters of one shape become one tensor."""
 
