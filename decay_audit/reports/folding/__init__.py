@@ -167,7 +167,7 @@ def _fold_innermost_counters(
 
 
 def _row_of_group(entries: Sequence[ParameterEntry], positions: Sequence[int], key: Hashable) -> FoldedRow:
-    """Join entries whose names differ in one part. The key begins with the parts above it, its stem, the parts below."""
+    """Join entries whose names differ in one part. The key begins with the parts above it, its stem and those below."""
     entry = entries[positions[0]]
     if len(positions) == 1 or not isinstance(key, tuple):
         return _unfolded_row(entry, positions[0])
