@@ -105,6 +105,29 @@ def tensor_rate(model):
     return AdamW(model.parameters(), lr=torch.tensor(0.125), capturable=False, weight_decay=0.05)
 
 
+def tensor_betas(model):
+    betas = torch.tensor(0.9), torch.tensor(0.95, dtype=torch.float64)
+    return torch.optim.Adam(model.parameters(), betas=betas, capturable=True, weight_decay=0.05)
+
+
+class Plain(torch.optim.Optimizer):
+    """Its step is its own, and no table knows it."""
+
+    def __init__(self, params, lr, weight_decay):
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.sub_(p.grad + group["weight_decay"] * p, alpha=group["lr"])
+
+
+def plain(model):
+    return Plain(model.parameters(), 0.1, 1e-6)
+
+
 def one_cycle(model):
     optimizer = AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
     OneCycleLR(optimizer, 0.1, total_steps=10)
@@ -178,6 +201,7 @@ MADE_AGAIN = [
     "warm",
     "required",
     "tensor_rate",
+    "tensor_betas",
     "one_cycle",
     "warmup",
     "changed_later",
@@ -283,7 +307,14 @@ def test_a_rate_that_is_a_round_multiple_of_the_base_stays_one() -> None:
 
 
 def test_without_a_coefficient_the_optimizers_own_is_kept() -> None:
-    assert "weight_decay: float = 0.02" in run("emit", "own_net.py:net", "--like", "own_net.py:required").stdout
+    for optimizer, coefficient in (("required", "0.02"), ("plain", "1e-6")):
+        code = run("emit", "own_net.py:net", "--like", f"own_net.py:{optimizer}").stdout
+        assert f"weight_decay: float = {coefficient}" in code
+
+
+def test_tensors_are_written_with_the_digits_that_make_them_and_fit_into_a_line() -> None:
+    code, _ = emitted("tensor_betas")
+    assert "        betas=(torch.tensor(0.9), torch.tensor(0.95, dtype=torch.float64)),\n" in code
 
 
 def test_an_optimizer_that_ignores_the_coefficient_gets_another_class_and_no_group() -> None:

@@ -133,14 +133,19 @@ def _emit(
             raise
         originals = replace(originals, failure=error.message)
         text = write_code(loaded, plan, code_options, options.rules, others, originals)
+    fixed_rates = _note_on_fixed_rates(text, plan, code_options, others, originals)
     if originals is not None:
-        return EmittedCode(text=text, notes=tuple(f"make_optimizer is left out: {why}" for why in originals.problems))
-    fixed_rates = _note_on_fixed_rates(text, plan, code_options, others)
+        left_out = [f"make_optimizer is left out: {why}" for why in originals.problems]
+        return EmittedCode(text=text, notes=(*left_out, *fixed_rates))
     return EmittedCode(text=text, notes=(*emit.notes(plan, code_options.optimizer), *fixed_rates))
 
 
 def _note_on_fixed_rates(
-    text: str, plan: Plan, options: CodeOptions, others: Sequence[tuple[LoadedTarget, Plan]]
+    text: str,
+    plan: Plan,
+    options: CodeOptions,
+    others: Sequence[tuple[LoadedTarget, Plan]],
+    originals: "OriginalOptimizers | None",
 ) -> tuple[str, ...]:
     """Say why code has the learning rates of layers as numbers, where the style `rule` has no function for them."""
     from decay_audit import emit
@@ -149,7 +154,7 @@ def _note_on_fixed_rates(
     if options.style != "rule" or not has_layers or "def layer_id(" in text:
         return ()
     also = [(other.inventory.target, other_plan) for other, other_plan in others]
-    reason = emit.layer_problem(plan, also) or "a function of layers gives other groups than the ruleset"
+    reason = emit.layer_problem(plan, also, originals) or "a function of layers gives other groups than the ruleset"
     return (f"the learning rates of layers are numbers, for this model only: {reason}",)
 
 
@@ -210,7 +215,7 @@ def load_with_copies(
         observed = observing.observe(loaded, replace(request, checkpoint=like))
         optimizers = [optimizer for optimizer in observed.optimizers if optimizer.origin == "checkpoint"]
         return loaded, saved.copy_saved_optimizers(optimizers), observed.observations
-    request = replace(request, optimizer=like, measure=False)
+    request = replace(request, optimizer=like)
     loaded = load(request)
     if loaded.built is None or loaded.made_optimizers is None:
         raise DecayAuditError("a checkpoint alone cannot make an optimizer", "name its model as well: --model TARGET")

@@ -55,8 +55,9 @@ def edit_file(
     replaces = options.weight_decay is not None and options.weight_decay != call.literal_weight_decay
     options, note = _with_coefficient_of_call(options, call, f"{name}:{call.node.lineno}")
     emitted = emit_target(target, options, code_options, progress)
-    text = edit.change(source, call, emitted.text, keeps_weight_decay=not replaces)
-    if "weight_decay: float" not in emitted.text and call.weight_decay is not None:
+    parts = edit.split(emitted.text)
+    text = edit.change(source, call, parts, keeps_weight_decay=not replaces)
+    if "weight_decay" not in parts.arguments and call.weight_decay is not None:
         note = (
             f"{ruleset.name} sets the coefficients itself: weight_decay={source.code(call.weight_decay.value)} is gone"
         )

@@ -9,7 +9,7 @@ The file is read, never executed. What is not changed keeps every byte.
 """
 
 from decay_audit.emit.edit.call import ReplacedCall, find_call
-from decay_audit.emit.edit.change import change
+from decay_audit.emit.edit.change import change, split
 from decay_audit.emit.edit.source import SourceFile, read
 
-__all__ = ["ReplacedCall", "SourceFile", "change", "find_call", "read"]
+__all__ = ["ReplacedCall", "SourceFile", "change", "find_call", "read", "split"]

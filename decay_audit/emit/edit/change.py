@@ -33,18 +33,17 @@ class EmittedParts(Struct, frozen=True, kw_only=True):
     arguments: tuple[str, ...]
 
 
-def change(source: SourceFile, call: ReplacedCall, code: str, *, keeps_weight_decay: bool = True) -> str:
+def change(source: SourceFile, call: ReplacedCall, parts: EmittedParts, *, keeps_weight_decay: bool = True) -> str:
     """Return the text of the file with the function and its call.
 
     Args:
-        code: an emitted module with a function `param_groups`.
+        parts: an emitted module with a function `param_groups`.
         keeps_weight_decay: whether the function gets the coefficient that the call has.
 
     Raises:
         DecayAuditError: the file uses a name of the code for something else, or the function needs an argument that the
             call does not set.
     """
-    parts = _split(code)
     needed = [new for new in parts.imports if not _is_defined_in(source, new)]
     insertion_line = _insertion_line(source, call, [new.name for new in parts.imports if new not in needed])
     missing = missing_imports(source, needed, before_line=insertion_line)
@@ -72,7 +71,7 @@ def change(source: SourceFile, call: ReplacedCall, code: str, *, keeps_weight_de
     return text
 
 
-def _split(code: str) -> EmittedParts:
+def split(code: str) -> EmittedParts:
     """Split an emitted module into its parts."""
     tree = ast.parse(code)
     lines = code.splitlines(keepends=True)

@@ -4,10 +4,14 @@ import sys
 from itertools import chain
 from math import isfinite
 from types import FunctionType
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from decay_audit.emit.python.literals import number, string
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Expression(Struct, frozen=True, kw_only=True):
@@ -86,5 +90,18 @@ def _torch_value(value: object) -> Expression:
     if isinstance(value, torch.dtype):
         return Expression(text=str(value), modules=frozenset({"torch"}))
     if isinstance(value, torch.Tensor) and value.numel() == 1 and value.dim() == 0 and not value.is_meta:
-        return Expression(text=f"torch.tensor({value.item()!r}, dtype={value.dtype})", modules=frozenset({"torch"}))
+        written = number(shortest) if isfinite(shortest := _shortest(value)) else f'float("{shortest}")'
+        dtype = "" if torch.tensor(shortest).dtype == value.dtype else f", dtype={value.dtype}"
+        return Expression(text=f"torch.tensor({written}{dtype})", modules=frozenset({"torch"}))
     raise NotWritableError(f"a {type(value).__name__}")
+
+
+def _shortest(value: "torch.Tensor") -> float | int:
+    """Return the number with the fewest digits from which torch makes the same tensor: 0.9 for 0.8999999761581421."""
+    import torch
+
+    exact = value.item()
+    if not isinstance(exact, float):
+        return exact
+    rounded = (float(f"{exact:.{digits}g}") for digits in range(1, 17))
+    return next((number for number in rounded if torch.tensor(number, dtype=value.dtype).equal(value)), exact)

@@ -23,7 +23,8 @@ def summarize(plans: Sequence[Plan], width: int) -> str:
     decayed = _nouns(decision for decision in grouped if decision.decays)
     uses = [use for use in dict.fromkeys(decision.use for decision in grouped) if use is not None]
     if uses:
-        return _if_it_fits(f"Split the parameters of `model` between {join_words(uses)}.", width)
+        split = f"Split the parameters of `model` between {join_words(uses)}."
+        return _if_it_fits(split if len(uses) > 1 else f"Give all parameters of `model` to {uses[0]}.", width)
     if not grouped or not (not_decayed or decayed):
         return GENERAL_SENTENCE
     if not not_decayed:
@@ -33,8 +34,8 @@ def summarize(plans: Sequence[Plan], width: int) -> str:
     words = [f"some {noun}" if noun in decayed else noun for noun in not_decayed]
     for count in range(min(MOST_ROLES, len(words)), 0, -1):
         listed = [*words[:count], *(["others"] if count < len(words) else [])]
-        sentence = f"Decay all parameters but {join_words(listed)}."
-        if len(sentence) <= width:
+        sentences = [f"Decay {everything} but {join_words(listed)}." for everything in ("all parameters", "all")]
+        if sentence := next((sentence for sentence in sentences if len(sentence) <= width), ""):
             return sentence
     return GENERAL_SENTENCE
 
