@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase, translate
 from functools import lru_cache
 from math import prod
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import Struct
 
@@ -77,8 +77,9 @@ class Use(Struct, frozen=True, kw_only=True):
         operator: the operator's plain name, e.g. `native_layer_norm`, `convolution`, `mul`.
         slot: the name of the argument, e.g. `weight`, `mat2`, `other`. A downstream use is a use of the product of the
             parameter and data, and its slot says what is done with the product: it is divided by its own statistic
-            (`before_norm`), added to other data (`residual`), added to attention scores (`scores`), or taken as the
-            kernel of a layer (`mixed`).
+            (`before_norm`), added to other data (`residual`), added to attention scores (`scores`), taken as the
+            kernel of a layer (`mixed`), or summed over a dimension of the parameter (`summed`). In `measured`, the
+            difference of the parameter and data becomes a distance.
         shape: the shape of the tensor in the slot; the parameter may be only a part or a factor of that tensor.
         data_shape: the shape of the data; () if there was none.
         tags: more facts that tell roles apart: `depthwise`, `positions`, or a fact about the data (`normalized`).
@@ -96,8 +97,9 @@ class Use(Struct, frozen=True, kw_only=True):
     at_zero: float | None = None
 
 
-DOWNSTREAM_SLOTS = frozenset({"normalized", "residual", "scores", "mixed", "summed", "measured"})
-"""The slots of downstream uses."""
+DownstreamSlot = Literal["before_norm", "residual", "scores", "mixed", "summed", "measured"]
+"""What becomes of the product, sum or difference of a parameter and data; `Use` describes each."""
+DOWNSTREAM_SLOTS: frozenset[str] = frozenset(get_args(DownstreamSlot))
 
 Fed = Literal["linear", "residual", "head"]
 """What a gain feeds: a linear layer or convolution, a residual addition, or the layer that computes the output."""

@@ -9,7 +9,7 @@ from math import prod
 
 from msgspec.structs import replace
 
-from decay_audit.model.parameters import Use
+from decay_audit.model.parameters import DownstreamSlot, Use
 from decay_audit.sources.trace.dataflow.operators import (
     KEEPS_PRODUCT,
     MAGNITUDES,
@@ -120,7 +120,7 @@ def _is_summed_over(factor: Factor, call: OperatorCall) -> bool:
 
 
 def downstream_uses(
-    call: OperatorCall, slot: str, names: Iterable[str], operand: Operand, data: Operand
+    call: OperatorCall, slot: DownstreamSlot, names: Iterable[str], operand: Operand, data: Operand
 ) -> Iterator[ParameterUse]:
     """Yield a use in this slot for each of these parameters."""
     for name in sorted(names):
