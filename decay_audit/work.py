@@ -14,6 +14,14 @@ UNITS_PER_TENSOR: Final = 4
 """What one tensor costs: it is read, decided and shown."""
 UNITS_PER_KIND: Final = 12
 """What a tensor costs in addition, if its name and owner are not like those of an earlier tensor: to find its role."""
+UNITS_PER_OWNER: Final = 1
+"""What an owner costs, if there are far more owners than tensors."""
+UNITS_PER_CONTAINER: Final = 2
+"""What a dict, a list or an object of a pickle costs that is searched for state dicts."""
+UNITS_PER_STATE_DICT: Final = 4
+"""What a state dict costs in addition: it is compared with the others."""
+CHARACTERS_PER_UNIT: Final = 2
+"""This many characters of a part of a name cost one unit, if the part is longer than those of real models."""
 OPERATIONS_PER_UNIT: Final = 30
 """This many opcodes of a pickle, or entries of a dict, cost one unit."""
 

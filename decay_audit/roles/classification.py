@@ -36,6 +36,9 @@ FINER: Mapping[Role, frozenset[Role]] = {
 }
 """The finer kinds of a role. If a class or an operator gives the role, a name may choose a finer kind."""
 
+_LONG_PART = 200
+"""Parts of names with more characters cost work: each is searched for every word that a reader knows."""
+
 _IN_LIST = "#"
 """Stands for the number of a tensor in a list."""
 
@@ -71,6 +74,8 @@ def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
     for parameter in parameters:
         owner, uses, shape = parameter.owner, parameter.uses, parameter.shape
         leaf = parameter.name.rpartition(".")[2]
+        if len(parameter.name) > _LONG_PART and (longest := max(map(len, parameter.name.split(".")))) > _LONG_PART:
+            budget.spend(longest // work.CHARACTERS_PER_UNIT)
         # Owners with one number list tensors of the same form. The exact sizes count only if there are uses.
         own_key = None if uses is None and owner.tensors.get(leaf) == shape else (shape, uses)
         key: object

@@ -71,6 +71,24 @@ def empty(shape: str) -> str:
     return f'"v":{{"dtype":"F32","shape":{shape},"data_offsets":[0,0]}}'
 
 
+def optimizers(count: int) -> bytes:
+    """A dict with so many optimizers, each of one parameter."""
+    state = optimizer(b"K\1").removeprefix(text("optimizer"))
+    return state_dict(*(text(f"o{index}") + state for index in range(count)))
+
+
+def state_dicts(count: int) -> bytes:
+    """A dict with so many state dicts, all of one tensor."""
+    inner = b"}(" + text("w") + b"h\0" + text("b") + b"h\0u"
+    return b"\x80\2" + TENSOR + b"q\0}(" + b"".join(text(f"m{index}") + inner for index in range(count)) + b"u."
+
+
+def long_names(count: int) -> bytes:
+    """Names of a thousand characters, each of which may be a word."""
+    entries = (f'"{"a_" * 500}{index}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}' for index in range(count))
+    return safetensors(entry(), *entries)
+
+
 CALL = b"cfoo\nbar\n("
 JUNK = b"".join(b"cjunk%d\nName\n" % index for index in range(1200))
 
@@ -107,6 +125,9 @@ ATTACKS = {
         safetensors(entry(), empty("[18446744073709551616,0]")),
         safetensors(entry(), empty("[1,0]")),
     ),
+    "optimizers.pt": (archive(optimizers(20_000)), archive(optimizers(200))),
+    "state_dicts.pt": (archive(state_dicts(80_000)), archive(state_dicts(100))),
+    "long_names.safetensors": (long_names(1500), long_names(30)),
     "workflow_command.safetensors": (safetensors(entry("::stop-commands::x")), safetensors(entry())),
 }
 """The content of each file, and of its twin."""

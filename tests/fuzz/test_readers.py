@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from safetensors.torch import save
 
 from decay_audit.errors import TargetError
+from decay_audit.roles import classify
 from decay_audit.sources.checkpoint import read
 from tests.checkpoint.write_forms import save_legacy, save_tar, save_zip
 from tests.fuzz.attacks import ATTACKS
@@ -40,7 +41,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def read_or_refuse(content: bytes, path: Path) -> None:
     path.write_bytes(content)
     with suppress(TargetError):
-        read(path, target=path.name)
+        classify(read(path, target=path.name).parameters)
 
 
 @pytest.mark.parametrize("form", ["safetensors", "zip", "legacy", "tar"])

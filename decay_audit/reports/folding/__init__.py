@@ -22,6 +22,9 @@ SCREEN_ROWS = 40
 """How many rows fit on a screen. If there are more, stages of different sizes share a row."""
 MAX_PATTERNS = 12
 """The most patterns of names that a screen lists under one heading, unless `--full` is given."""
+_MAX_ROWS = 30_000
+"""The most rows whose outer numbers are folded, once the innermost are. The blocks of a model repeat; if there are
+more rows, their names do not, and folding would only take time."""
 
 _DIGITS = re.compile(r"[0-9]+")
 _INNERMOST_NUMBER = re.compile(r"(?:(.*)\.)?([^.]*[0-9][^.]*)((?:\.[^.0-9]*)*\.[^.]*)", re.DOTALL)
@@ -87,6 +90,8 @@ def fold(entries: Sequence[ParameterEntry], screen_rows: int = SCREEN_ROWS) -> t
     foldable_names = (entry.name for position, entry in enumerate(entries) if position not in unfoldable)
     containers = frozenset(name.rpartition(".")[0].rpartition(".")[0] for name in foldable_names)
     innermost = _fold_innermost_counters(entries, unfoldable, containers)
+    if len(innermost) > _MAX_ROWS:
+        return tuple(sorted([*_fold_siblings(innermost), *other_rows], key=lambda row: row.first))
     blocks = _fold_counters(innermost, containers, _sizes_within_a_stage)
     folded = _fold_siblings(blocks)
     if len(folded) > screen_rows:

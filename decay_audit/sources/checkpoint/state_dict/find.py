@@ -173,6 +173,7 @@ def _candidates(
             raise MalformedError(f"its modules and state dicts have more than {_MAX_ENTRIES} entries")
         tensors = state_dict.tensors
         if tensors:
+            work.spend(work.UNITS_PER_STATE_DICT)
             elements = sum(prod(tensor.shape) for tensor in tensors.values() if tensor.dtype in TRAINABLE_DTYPES)
             candidates.append(StateDictCandidate(path=path, node=node, state_dict=state_dict, elements=elements))
     return candidates
@@ -183,7 +184,11 @@ def _dotted(path: KeyPath) -> str:
 
 
 def _walk(root: object) -> Iterator[tuple[KeyPath, object]]:
-    """Visit every dict, list and object once, outer before inner, in the file's order."""
+    """Visit every dict, list and object once, outer before inner, in the file's order.
+
+    Raises:
+        TargetError: there are more of them than a file of its size may have.
+    """
     seen: set[int] = set()
     queue: list[tuple[KeyPath, object]] = [((), root)]
     while queue:
@@ -191,6 +196,7 @@ def _walk(root: object) -> Iterator[tuple[KeyPath, object]]:
         if id(node) in seen or len(path) > _MAX_DEPTH:
             continue
         seen.add(id(node))
+        work.spend(work.UNITS_PER_CONTAINER)
         yield path, node
         if _is_optimizer(node) or is_module(node):
             continue
@@ -229,7 +235,8 @@ def _optimizers(nodes: Sequence[tuple[KeyPath, object]]) -> tuple[SavedOptimizer
             content=unflatten(node) or _items_or_attributes(node),
             type=node.name.rpartition(".")[2] if type(node) is OpaqueObject and node.items is None else "",
             partitions=_partitions(parents.get(path[:-1], {})) if path else 0,
-            has_master_weights=bool(path) and not MASTER_WEIGHTS.isdisjoint(parents.get(path[:-1], {})),
+            # not isdisjoint, which looks at every key: a dict may hold thousands of optimizers
+            has_master_weights=bool(path) and any(name in parents.get(path[:-1], {}) for name in MASTER_WEIGHTS),
         )
         for path, node in nodes
         if _is_optimizer(node) or unflatten(node)

@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from decay_audit import work
 from decay_audit.model.parameters import BASE_LAYER, Owner
 from decay_audit.sources.checkpoint.contents import MalformedError
 
@@ -15,6 +16,8 @@ _NO_TENSORS: Final[Mapping[str, Shape]] = {}
 """The tensors of an owner that holds only other modules."""
 _OWNERS_PER_TENSOR: Final = 4
 """The most owners for each tensor. Most tensors of a model share their owners; those of a damaged file may not."""
+_USUAL_OWNERS_PER_TENSOR: Final = 2
+"""So many owners for each tensor cost nothing; more cost work."""
 _EXTRA_OWNERS: Final = 1000
 """How many more owners a file may have: a small model may be nested deeply."""
 
@@ -31,6 +34,7 @@ def build_owner_tree(
 
     Raises:
         MalformedError: there are far more owners than tensors.
+        TargetError: the owners need more work than a file of its size may cause.
     """
     contents = _Contents(
         tensors=_group_by_prefix(shapes),
@@ -39,9 +43,13 @@ def build_owner_tree(
         adapting=_adapting(shapes),
     )
     owners: dict[str, Owner] = {}
+    usual = _USUAL_OWNERS_PER_TENSOR * len(shapes)
     for prefix in contents.tensors:
         if prefix not in owners:
+            before = len(owners)
             _add(prefix, contents, owners)
+            if len(owners) > usual:
+                work.spend(work.UNITS_PER_OWNER * (len(owners) - before))
         if len(owners) > _OWNERS_PER_TENSOR * len(shapes) + _EXTRA_OWNERS:
             raise MalformedError("the names in it are nested more deeply than those of a model")
     return owners
