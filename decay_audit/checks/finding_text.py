@@ -53,12 +53,17 @@ def emit_command(plan: Plan, target: str, options: Sequence[str] = ()) -> str:
     return f"decay-audit emit {shlex.join(words)}"
 
 
+_TOO_LARGE_FOR_ADAMW = 0.1
+"""A learning rate that suits LBFGS or SGD is not offered for AdamW."""
+
+
 def use_another_class(plan: Plan, optimizers: Sequence[Optimizer], target: str, options: Sequence[str] = ()) -> str:
     """Say what to do where the optimizer's class has no weight decay, or ignores its coefficient."""
     types = join_words(list(dict.fromkeys(optimizer.type for optimizer in optimizers)))
     # `--like` keeps the class, which is at fault here; it is the last option
     kept = options[: options.index("--like")] if "--like" in options else options
-    rates = [lr for optimizer in optimizers for group in optimizer.groups if (lr := peak_lr(group))]
+    live = [lr for optimizer in optimizers for group in optimizer.groups if (lr := peak_lr(group))]
+    rates = [lr for lr in live if lr < _TOO_LARGE_FOR_ADAMW]
     scales_lr = any(decision.lr_scale != 1.0 for decision in plan.decisions)
     lr_words = ["--lr", coefficient_text(max(rates, default=1e-3))] if rates or scales_lr else []
     words = [*kept, "--optimizer", "AdamW", *lr_words] if target else []

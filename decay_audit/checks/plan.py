@@ -131,7 +131,7 @@ def _sparing_rules(plan: Plan, declared: Sequence[str]) -> str:
     return f"put {rules} first among the rules of {where}"
 
 
-class _Facts(Struct, frozen=True, kw_only=True):
+class _MissingFacts(Struct, frozen=True, kw_only=True):
     """Facts that a source may lack, and how to get them."""
 
     expected: str
@@ -139,18 +139,18 @@ class _Facts(Struct, frozen=True, kw_only=True):
     fix: str
 
 
-_FACTS: Mapping[frozenset[str], _Facts] = {
-    frozenset({"scale_invariant", "inert"}): _Facts(
+_FACTS: Mapping[frozenset[str], _MissingFacts] = {
+    frozenset({"scale_invariant", "inert"}): _MissingFacts(
         expected="measured scale invariance",
         found="not measured",
         fix="measure it: --invariance, in Python audit(invariance=True)",
     ),
-    frozenset({"rests_at", "feeds"}): _Facts(
+    frozenset({"rests_at", "feeds"}): _MissingFacts(
         expected="a trace of the forward pass",
         found="not traced",
         fix="trace it: --trace, or --trace SHAPE if the input shapes cannot be inferred",
     ),
-    frozenset(): _Facts(
+    frozenset(): _MissingFacts(
         expected="classes, declarations or attributes of a model",
         found="names, shapes and dtypes",
         fix="name the model as well: --model TARGET",

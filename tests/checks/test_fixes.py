@@ -74,6 +74,13 @@ FILE = """
     def no_decay_in_the_class(model):
         return torch.optim.LBFGS(model.parameters())
 
+    def matrices_only(model):
+        return torch.optim.Muon([p for p in model.parameters() if p.ndim == 2], lr=0.02)
+
+    def two_optimizers(model):
+        vectors = [p for p in model.parameters() if p.ndim < 2]
+        return [matrices_only(model), torch.optim.AdamW(vectors, weight_decay=0.0)]
+
     def another_coefficient(model):
         return torch.optim.AdamW(split(model, 0.2), lr=1e-3)
 
@@ -135,8 +142,15 @@ def test_the_command_of_a_fix_writes_groups_without_the_finding(factory: str, co
     command = shlex.split(fix[fix.index("decay-audit") :])
     written = runner.invoke(app, [*command[1:], "--output", "fixed.py"])
     assert written.exit_code == 0, written.output
+    assert "--lr 1" not in fix  # that of LBFGS, which would ruin a run with AdamW
     after = findings("fixed.py:make_optimizer")
     assert {*after} <= {"DA507"}
+
+
+def test_what_muon_refuses_goes_to_a_second_optimizer() -> None:
+    fix = findings("net.py:matrices_only")["DA201"]["fix"]["text"]
+    assert fix == "give them to a second optimizer, such as AdamW, and return both: Muon takes matrices only"
+    assert {*findings("net.py:two_optimizers")} <= {"DA501"}
 
 
 @pytest.mark.parametrize("option", ["", "--with Loss"])

@@ -100,6 +100,17 @@ def test_a_factor_for_a_scheduler_is_a_note_unless_it_is_1() -> None:
     assert found(net, torch.optim.AdamW(split(net, lr_scale=1.0), lr=1e-3)) == []
 
 
+@pytest.mark.parametrize("applied", [True, False])
+def test_a_factor_that_code_has_multiplied_into_the_coefficients_is_no_finding(*, applied: bool) -> None:
+    net = model()
+    first, second = split(net)
+    groups = [{**first, "wd_multiplier": 1.0}, {**second, "wd_multiplier": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3)
+    if not applied:
+        optimizer.param_groups[1]["weight_decay"] = 0.1
+    assert [finding.code for finding in found(net, optimizer)] == ([] if applied else ["DA101", "DA208"])
+
+
 def test_learning_rates_that_contain_their_factor_already_must_not_be_scaled_again() -> None:
     net = model()
     first, second = split(net)

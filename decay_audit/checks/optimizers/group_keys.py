@@ -27,7 +27,8 @@ def check_group_keys(observed: ObservedPlan) -> Iterator[Finding]:
             if group.missing_keys and not _has_stepped(observed, optimizer):
                 missing.setdefault(group.missing_keys, []).append(index)
             for key in _unread_keys(optimizer, group):
-                unread.setdefault(key, []).append(index)
+                if not _coefficients_contain_factor(optimizer, key):
+                    unread.setdefault(key, []).append(index)
         yield from (_missing_keys_finding(observed, optimizer, keys, indices) for keys, indices in missing.items())
         yield from (_unread_key_finding(observed, optimizer, key, indices) for key, indices in unread.items())
 
@@ -73,8 +74,7 @@ def _unread_keys(optimizer: Optimizer, group: ParamGroup) -> Iterator[str]:
 def _unread_key_finding(observed: ObservedPlan, optimizer: Optimizer, key: str, indices: Sequence[int]) -> Finding:
     groups, verb = _groups(observed, optimizer, indices), "has" if len(indices) == 1 else "have"
     values = list(dict.fromkeys(repr(optimizer.groups[index].hyperparameters[key]) for index in indices))
-    word = key.lower()
-    likely_key = "lr" if "lr" in word or ("rate" in word and "decay" not in word) else "weight_decay"
+    likely_key = "lr" if _is_of_lr(key) else "weight_decay"
     is_factor = _FACTOR_NAME.search(key) is not None
     if likely_key == "lr" and is_factor and _contain_factor(optimizer, key):
         ending = "the learning rates contain it already, and a scheduler that applies it as well would scale them twice"
@@ -96,6 +96,25 @@ def _unread_key_finding(observed: ObservedPlan, optimizer: Optimizer, key: str, 
         fix=fix,
         severity="note" if is_factor else None,
     )
+
+
+def _coefficients_contain_factor(optimizer: Optimizer, key: str) -> bool:
+    """Whether the coefficients of the groups differ by the factor under this key: code has applied it."""
+    if _FACTOR_NAME.search(key) is None or _is_of_lr(key):
+        return False
+    groups = [group for group in optimizer.groups if group.parameters]
+    factors = [factor for group in groups if isinstance(factor := group.hyperparameters.get(key, 1), int | float)]
+    if len(factors) < len(groups) or len(set(factors)) < 2:
+        return False
+    base = max(group.weight_decay for group in groups) / max(factors)
+    return base > 0 and all(
+        isclose(group.weight_decay, base * factor) for group, factor in zip(groups, factors, strict=True)
+    )
+
+
+def _is_of_lr(key: str) -> bool:
+    word = key.lower()
+    return "lr" in word or ("rate" in word and "decay" not in word)
 
 
 def _contain_factor(optimizer: Optimizer, key: str) -> bool:

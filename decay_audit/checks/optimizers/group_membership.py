@@ -57,7 +57,8 @@ def _find_missing(observed: ObservedPlan) -> Iterator[Finding]:
     ]
     if missing:
         are_replaced = replaced_parameters(observed).issuperset(decision.name for decision in missing)
-        command = REBUILD_FIX if are_replaced else observed.emit_command(missing)
+        command = REBUILD_FIX if are_replaced else _second_optimizer_fix(observed, missing)
+        command = command or observed.emit_command(missing)
         yield finding(
             "DA201",
             f"{count_by_kind(missing)} {_are(missing)} trainable and in no optimizer",
@@ -66,6 +67,14 @@ def _find_missing(observed: ObservedPlan) -> Iterator[Finding]:
             found=f"in no param group of {observed.class_names()}",
             fix=command or "put them into the groups, after the model has all its parameters",
         )
+
+
+def _second_optimizer_fix(observed: ObservedPlan, missing: Sequence[Decision]) -> str:
+    """Say what to do if no optimizer can take the missing parameters: torch's Muon refuses all but matrices."""
+    takes_all = any(optimizer.import_path != "Muon" for optimizer in observed.optimizers.values())
+    if takes_all or all(len(decision.classified.parameter.shape) == 2 for decision in missing):
+        return ""
+    return "give them to a second optimizer, such as AdamW, and return both: Muon takes matrices only"
 
 
 def _find_repeated(observed: ObservedPlan) -> Iterator[Finding]:
