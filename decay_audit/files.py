@@ -166,7 +166,17 @@ def _temporary_file(destination: Path) -> Path:
 
 
 def _umask() -> int:
-    """Return the umask. Python can only read it by setting it, so the old value is set again."""
-    current = os.umask(0)
+    """Return the umask of the process.
+
+    Where the system does not tell it, Python can only read it by setting it. For that moment it is set to a value that
+    gives no one else access: another thread may make a file just then.
+    """
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    except (OSError, ValueError):
+        pass
+    current = os.umask(0o077)
     os.umask(current)
     return current

@@ -9,6 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from decay_audit import files
 from decay_audit.cli import app
 
 MODEL = """
@@ -184,3 +185,13 @@ def test_a_current_folder_that_is_gone_is_a_message_and_exit_2(folder: Path) -> 
     command = f"cd gone && rmdir ../gone && {sys.executable} -m decay_audit inspect x.pt"
     result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=120)
     assert (result.returncode, "the current folder does not exist" in result.stderr) == (2, True)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the umask")
+def test_the_umask_is_read_without_changing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    umask = os.umask(0o022)
+    os.umask(umask)
+    monkeypatch.setattr(os, "umask", lambda _: pytest.fail("the umask was changed: another thread may make a file"))
+    with files.atomic_write(tmp_path / "new") as path:
+        path.write_text("")
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o666 & ~umask

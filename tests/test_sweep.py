@@ -137,3 +137,14 @@ def test_what_cannot_be_done_is_said(words: list[str], message: str) -> None:
     done = sweep(*words)
     assert done.exit_code == 2
     assert message in done.stderr
+
+
+def test_the_table_of_a_sweep_is_no_input_of_it(folder: Path, tmp_path: Path) -> None:
+    table, model = tmp_path / "rows.csv", tmp_path / "model.safetensors"
+    model.write_bytes((folder / "a.safetensors").read_bytes())
+    for _ in range(2):  # the second time, the pattern matches the table, too
+        assert sweep(tmp_path / "*", "-o", table).exit_code == 0
+        assert [row["name"] for row in rows_of(table.read_text())] == [str(model)]
+    before = table.read_text()
+    assert sweep(table, "-o", table).exit_code == 2
+    assert table.read_text() == before

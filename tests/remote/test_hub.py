@@ -17,7 +17,7 @@ import decay_audit
 from decay_audit.cli.main import app
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint import read
-from decay_audit.sources.remote import hub_store
+from decay_audit.sources.remote import find_urls, hub_store
 from tests.remote.test_web import read_target, refusal
 from tests.remote.web_server import Handler, WebServer, serve
 
@@ -35,6 +35,10 @@ class Hub(Handler):
         server = self.server
         server.headers.append(dict(self.headers))
         parts = [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
+        if parts == ["api", "models"]:
+            author = urlsplit(self.path).query.partition("author=")[2].partition("&")[0]
+            names = [f"org/{name}" for name in ("model", "other")] if author == "org" else []
+            return self.answer(200, json.dumps([{"id": name, "private": False} for name in names]).encode())
         is_api = parts[0] == "api"
         repository = "/".join(parts[2:4] if is_api else parts[:2])
         rest = parts[5:] if is_api else parts[3:]
@@ -183,3 +187,29 @@ def test_two_revisions_are_compared(hub: WebServer) -> None:
     assert done.exit_code == 0, done.output
     assert "hf://org/model@main" in done.output
     assert "hf://org/model@v1" in done.output
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("hf://org", ["hf://org/model", "hf://org/other"]),
+        ("hf://org/mo*", ["hf://org/model"]),
+        ("hf://org/mo*@v1", ["hf://org/model@v1"]),
+        ("hf://org/none-*", []),
+        ("hf://gpt2", ["hf://gpt2"]),
+        ("hf://org/model", ["hf://org/model"]),
+        ("hf://org/model@v1/sub/*.bin", ["hf://org/model@v1/sub/pytorch_model.bin"]),
+        ("hf://org/model/**/*.bin", ["hf://org/model/sub/pytorch_model.bin"]),
+        ("hf://org/*/sub/*.bin", [f"hf://org/{name}/sub/pytorch_model.bin" for name in ("model", "other")]),
+    ],
+)
+def test_an_organisation_and_a_pattern_stand_for_what_the_hub_lists(url: str, found: list[str]) -> None:
+    assert list(find_urls(url)) == found
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_sweep_of_an_organisation_has_a_row_for_each_model() -> None:
+    result = CliRunner().invoke(app, ["sweep", "hf://org", "--processes", "1"])
+    assert result.exit_code == 0, result.output
+    assert [line.partition(",")[0] for line in result.stdout.splitlines()[1:]] == ["hf://org/model", "hf://org/other"]

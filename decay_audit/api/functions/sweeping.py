@@ -70,18 +70,27 @@ class SweepRow(Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
-def find_targets(names: Iterable[str]) -> Iterator[str]:
+def find_targets(names: Iterable[str], *, output: str | None = None) -> Iterator[str]:
     """Yield the checkpoints that names stand for: files, patterns such as `runs/**/*.pt`, folders, and URLs.
+
+    A URL may have a pattern, too, and `hf://ORG` stands for the models of an organisation.
 
     A folder stands for all checkpoints in it and below it. Shards, and the files that an engine writes, are one
     checkpoint: that of their folder.
 
+    Args:
+        output: the file for the rows. It is no checkpoint, even if a pattern matches it.
+
     Raises:
-        DecayAuditError: a name stands for no checkpoint.
+        DecayAuditError: a name stands for no checkpoint, or is the output.
     """
     for name in names:
+        if _is_same_file(name, output):
+            raise DecayAuditError(
+                f"{output} is an input of this command, and would be overwritten", "name another file"
+            )
         if remote.is_url(name):
-            targets: Iterable[str] = (name,)
+            targets: Iterable[str] = remote.find_urls(name)
         elif _IS_PATTERN.search(name) and not Path(name).exists():
             targets = sorted(glob.iglob(name, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
         else:
@@ -89,9 +98,17 @@ def find_targets(names: Iterable[str]) -> Iterator[str]:
         is_empty = True
         for target in targets:
             is_empty = False
-            yield target
+            if not _is_same_file(target, output):
+                yield target
         if is_empty:
             raise DecayAuditError(f"{name} stands for no checkpoint", f"files end in {', '.join(_SUFFIXES)}")
+
+
+def _is_same_file(target: str, output: str | None) -> bool:
+    try:
+        return output is not None and Path(target).samefile(output)
+    except (OSError, ValueError):  # one of them does not exist
+        return False
 
 
 def _below(folder: str) -> Iterator[str]:

@@ -26,7 +26,8 @@ Targets = Annotated[
     list[str],
     typer.Argument(
         metavar="GLOB|FOLDER|URL...",
-        help="Checkpoint files, patterns such as 'runs/**/*.pt', folders with all that is below them, and URLs.",
+        help="Checkpoint files, patterns such as 'runs/**/*.pt' or 's3://bucket/*/last.pt', folders with all that is "
+        "below them, URLs, and hf://ORG for all models of an organisation.",
         show_default=False,
     ),
 ]
@@ -67,7 +68,7 @@ def sweep(
     elif resume:
         raise DecayAuditError("--resume needs the file to continue", "-o FILE")
     rows = sweeping.sweep(
-        sweeping.find_targets(targets), options, processes=processes or os.cpu_count() or 1, skip=names
+        sweeping.find_targets(targets, output=output), options, processes=processes or os.cpu_count() or 1, skip=names
     )
     on_same_terminal = output is None and sys.stdout.isatty()
     summary = _Summary()

@@ -6,6 +6,7 @@ Readers open files, list folders and read bytes at a position. A RemotePath answ
 
     urls         which texts are URLs, and what of a URL may be shown
     open_url     a URL -> the Store that reads it, and the RemotePath of its file or folder
+    find_urls    the URLs that a pattern, or an organisation on the hub, stands for
     remote_path  RemotePath: a path whose file is in a Store; `map_files`: several files at once
     store        the Store: what is known of a file, its bytes from a position on, and the files of a folder
     web_store    a Store for http:// and https://
@@ -16,8 +17,18 @@ Readers open files, list folders and read bytes at a position. A RemotePath answ
     web_answer   which answers are refused, and how much of a body is read
 """
 
+from decay_audit.sources.remote.find_urls import find_urls
 from decay_audit.sources.remote.open_url import open_url
 from decay_audit.sources.remote.remote_path import map_files, require_existing, size_for_work
 from decay_audit.sources.remote.urls import hide_credentials, is_url, public_name
 
-__all__ = ["hide_credentials", "is_url", "map_files", "open_url", "public_name", "require_existing", "size_for_work"]
+__all__ = [
+    "find_urls",
+    "hide_credentials",
+    "is_url",
+    "map_files",
+    "open_url",
+    "public_name",
+    "require_existing",
+    "size_for_work",
+]

@@ -206,6 +206,35 @@ class HubStore:
             raise TargetError(f"the hub has no {name} at revision {revision}", "check the name and the revision")
 
 
+class _Model(Struct, frozen=True):
+    """An entry of a list of models, as the hub sends it."""
+
+    id: str
+
+
+def list_models(organisation: str) -> list[str]:
+    """List the models of an organisation or a user, as `org/name`, by name.
+
+    Raises:
+        TargetError: the hub cannot be asked, or has too many.
+    """
+    client = WebClient(_tokens())
+    url = f"{endpoint()}/api/models?author={quote(organisation, safe='')}&limit=1000"
+    names: list[str] = []
+    try:
+        for _ in range(_MAX_LIST_PAGES):
+            answer = client.get(url)
+            names += [model.id for model in msgspec.json.decode(answer.body, type=list[_Model])]
+            url = answer.next
+            if not url:
+                return sorted(name for name in names if name.startswith(f"{organisation}/"))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise TargetError(f"{public_name(url)} is not a list of models", "check HF_ENDPOINT") from None
+    finally:
+        client.close()
+    raise TargetError(f"{organisation} has too many models", f"name a part of them: hf://{organisation}/NAME-*")
+
+
 def _tokens() -> Mapping[str, str]:
     """The header with the user's token, for the hub alone."""
     token = os.environ.get("HF_TOKEN", "").strip() or _saved_token()

@@ -23,6 +23,8 @@ AT_ONCE: Final = 16
 PAGE: Final = 4096
 MAX_AHEAD: Final = 1 << 20
 """How many bytes of a stream are read at once: they double from a page to a megabyte."""
+END: Final = 1 << 16
+"""How many bytes are read at once at the end of a file: the directory of a zip archive of 800 tensors is among them."""
 _COUNTED_SIZE: Final = 100 * 2**20
 """The most bytes of a file that count for the work it may cause: a server may claim any size."""
 
@@ -204,13 +206,19 @@ class RemoteStream(io.RawIOBase):
             return content
         missing = count - len(content)
         begin = offset + len(content)
+        if not content and offset + count == self._file.size and not self._in_a_row:
+            begin = max(0, self._file.size - max(END, count))
+            return self._request(begin, self._file.size - begin)[-count:]
         ahead = min(PAGE << self._in_a_row, MAX_AHEAD) if self._in_a_row > 1 else 0
         wanted = min(max(missing, ahead), self._file.size - begin)
-        new = self._store.read(self._path, self._file, begin, wanted)
-        if len(new) != wanted:
-            raise TargetError(f"{self._path.name}: the server sent {len(new)} bytes instead of {wanted}", "try again")
+        return content + self._request(begin, wanted)[:missing]
+
+    def _request(self, begin: int, count: int) -> bytes:
+        new = self._store.read(self._path, self._file, begin, count)
+        if len(new) != count:
+            raise TargetError(f"{self._path.name}: the server sent {len(new)} bytes instead of {count}", "try again")
         self._spans.insert(0, (begin, new))
-        return content + new[:missing]
+        return new
 
 
 def require_existing(path: Path) -> None:
