@@ -8,7 +8,7 @@ from decay_audit.model.choices import ScheduleInterval
 from decay_audit.model.observations import OptimizerOrigin
 
 
-class StepSettings(Struct, frozen=True, kw_only=True):
+class StepSettings(Struct, frozen=True, kw_only=True, gc=False):
     """The settings of a group that decide what a step with a gradient of zero removes."""
 
     lr: float | None
@@ -18,7 +18,7 @@ class StepSettings(Struct, frozen=True, kw_only=True):
     nesterov: bool = False
 
 
-class EqualSteps(Struct, frozen=True, kw_only=True):
+class EqualSteps(Struct, frozen=True, kw_only=True, gc=False):
     """Steps in a row with the same settings."""
 
     settings: StepSettings

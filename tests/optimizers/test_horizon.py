@@ -13,6 +13,7 @@ import decay_audit
 from decay_audit import DecayAuditError
 from decay_audit.model.horizon import DecayOverRun, StepSettings
 from decay_audit.optimizers.horizon.arithmetic import settled_rate
+from decay_audit.optimizers.horizon.closed_forms import rates_of_all_steps
 
 MakeOptimizer = Callable[[Any], torch.optim.Optimizer]
 MakeScheduler = Callable[[Any], Any]
@@ -310,3 +311,48 @@ def test_a_length_is_needed_and_an_optimizer_too() -> None:
         decay_audit.audit(net, steps=10)
     with pytest.raises(DecayAuditError, match="fewer steps than 1"):
         decay_audit.audit(net, optimizer, steps=0)
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_the_formula_of_a_scheduler_gives_the_rates_that_stepping_it_gives(name: str) -> None:
+    def two_groups() -> torch.optim.Optimizer:
+        weights = [torch.zeros(1, requires_grad=True), torch.zeros(1, requires_grad=True)]
+        groups: list[dict[str, Any]] = [{"params": weights[:1]}, {"params": weights[1:], "lr": 0.3}]
+        return torch.optim.SGD(groups, lr=0.1, momentum=0.9)
+
+    optimizer = two_groups()
+    scheduler = SCHEDULERS[name](optimizer)
+    stepped_rates = []
+    for _ in range(450):
+        stepped_rates.append([group["lr"] for group in optimizer.param_groups])
+        try:
+            scheduler.step()
+        except ValueError:  # OneCycleLR ends
+            break
+    rates = rates_of_all_steps(SCHEDULERS[name](two_groups()), len(stepped_rates))
+    if rates is None:
+        assert name in STEPPED
+    else:
+        assert name not in STEPPED
+        assert list(zip(*rates, strict=True)) == [pytest.approx(each, rel=1e-9, abs=1e-15) for each in stepped_rates]
+
+
+STEPPED = {
+    "MultiplicativeLR", "CosineAnnealingWarmRestarts", "CyclicLR", "OneCycleLR", "ChainedScheduler", "SWALR"
+}  # fmt: skip
+"""Schedulers for which there is no formula: they are stepped."""
+
+
+def test_a_scheduler_that_was_stepped_or_derives_from_torchs_is_stepped() -> None:
+    class Own(lr_scheduler.StepLR):
+        def get_lr(self) -> list[float | torch.Tensor]:
+            return [0.5 for _ in self.base_lrs]
+
+    def sgd() -> torch.optim.Optimizer:
+        return torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+
+    assert rates_of_all_steps(Own(sgd(), 10), 5) is None
+    begun = lr_scheduler.StepLR(sgd(), 10)
+    assert rates_of_all_steps(begun, 5) is not None
+    begun.step()
+    assert rates_of_all_steps(begun, 5) is None

@@ -221,3 +221,11 @@ def test_several_images_are_tried_after_every_size_of_one_image_was_rejected() -
             return self.conv(pixel_values.flatten(0, 1))  # type: ignore[no-any-return]
 
     assert trace(Sets(), make_example_inputs(Sets())).complete
+
+
+@pytest.mark.parametrize("text", ["1,3,32,32", "(1, 3, 32, 32)", "[1,3,32,32]"])
+def test_a_shape_with_commas_is_refused_with_the_right_spelling(text: str) -> None:
+    with pytest.raises(TargetError, match="commas between numbers") as error:
+        make_example_inputs(nn.Linear(3, 2), text)
+    assert error.value.hint.startswith("a shape is written with x: 1x3x32x32")
+    assert make_example_inputs(nn.Linear(3, 2), "1x3x32x32").args[0].shape == (1, 3, 32, 32)

@@ -1,12 +1,13 @@
 """What decay comes to over a whole run: the part of a weight that decay alone leaves, and how long a weight remembers.
 
 - schedules: steps a schedule on stand-ins for the optimizers, and records the settings of each step
+- closed_forms: the rates of all steps of a scheduler of torch at once, where its class has a formula
 - other_coefficients: what decay would come to with another coefficient or lr, as another ruleset gives it
 - laws: what a step removes from a parameter, from its optimizer's class, settings and measured steps
 - arithmetic: a law and the settings of all steps become the numbers
 - equilibrium: by what angle a step turns a scale-invariant weight in the long run
 
-Roles and rules are not used. Only `schedules` imports torch.
+Roles and rules are not used. Only `schedules` and `closed_forms` import torch.
 """
 
 from collections.abc import Iterable, Sequence

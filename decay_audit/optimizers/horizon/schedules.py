@@ -9,6 +9,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from decay_audit.model.choices import ScheduleInterval
 from decay_audit.model.horizon import EqualSteps, Horizon, StepSettings
 from decay_audit.optimizers.find import NamedOptimizers, wrapper_chain
 from decay_audit.optimizers.horizon import StepsByGroup
+from decay_audit.optimizers.horizon.closed_forms import rates_of_all_steps
 from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS
 from decay_audit.text import describe_value
 
@@ -59,11 +61,13 @@ class Schedule(Struct, frozen=True, kw_only=True, eq=False):
         every: whether it moves after every step or after every epoch.
         move_to: gives the groups the settings of the step, or of the epoch, with this index; to be called with 0, 1, 2
             and so on.
+        scheduler: the scheduler itself, if it is one of torch and moves nothing but the lr of its optimizer.
     """
 
     name: str
     every: ScheduleInterval
     move_to: Callable[[int], object]
+    scheduler: Any = None
 
 
 def stand_ins_for(optimizers: NamedOptimizers) -> dict[str, StandInOptimizer]:
@@ -129,20 +133,38 @@ def record_steps(
         try:
             schedule = _prepare(value, [*stand_ins.values()], run)
             size = _require_epoch_steps(schedule, run) if schedule.every == "epoch" else 1
-            recorders = {
-                (name, index): _Recorder(group)
-                for name, stand_in in stand_ins.items()
-                for index, group in enumerate(stand_in.param_groups)
-            }
-            for index, first in enumerate(range(0, run.steps, size)):
-                schedule.move_to(index)
-                for recorder in recorders.values():
-                    recorder.add(min(size, run.steps - first))
+            counts = [min(size, run.steps - first) for first in range(0, run.steps, size)]
+            return schedule, _record(schedule, counts, stand_ins)
         except OptimizerError:
             raise
         except Exception as error:
             raise OptimizerError(f"the schedule raised {type(error).__name__}: {error}", _ACCEPTED) from error
-    return schedule, {place: tuple(recorder.steps()) for place, recorder in recorders.items()}
+
+
+def _record(schedule: Schedule, counts: Sequence[int], stand_ins: Mapping[str, StandInOptimizer]) -> StepsByGroup:
+    """Record what the groups are in each step: by a formula of the scheduler, or by stepping it.
+
+    Args:
+        counts: how many steps of the optimizers follow each step of the schedule.
+    """
+    recorders = {
+        (name, index): _Recorder(group)
+        for name, stand_in in stand_ins.items()
+        for index, group in enumerate(stand_in.param_groups)
+    }
+    rates = rates_of_all_steps(schedule.scheduler, len(counts)) if schedule.scheduler is not None else None
+    if rates is not None:
+        return {
+            (name, index): recorder.steps_at_rates(rates[index], counts)
+            if stand_ins[name] is schedule.scheduler.optimizer
+            else recorder.unchanged_steps(sum(counts))
+            for (name, index), recorder in recorders.items()
+        }
+    for index, count in enumerate(counts):
+        schedule.move_to(index)
+        for recorder in recorders.values():
+            recorder.add(count)
+    return {place: tuple(recorder.steps()) for place, recorder in recorders.items()}
 
 
 class _Recorder:
@@ -164,6 +186,26 @@ class _Recorder:
         else:
             self.values.append(settings)
             self.counts.append(count)
+
+    def unchanged_steps(self, count: int) -> tuple[EqualSteps, ...]:
+        """Make the steps of a group that stays as it is."""
+        self.add(count)
+        return tuple(self.steps())
+
+    def steps_at_rates(self, rates: Sequence[float], counts: Sequence[int]) -> tuple[EqualSteps, ...]:
+        """Make the steps of a group of which nothing but lr changes."""
+        settings = self.unchanged_steps(1)[0].settings
+        others = {name: getattr(settings, name) for name in StepSettings.__struct_fields__ if name != "lr"}
+        starts = [0, *(index for index in range(1, len(rates)) if rates[index] != rates[index - 1]), len(rates)]
+        if len(starts) == len(rates) + 1:  # each step has a rate of its own
+            return tuple(
+                EqualSteps(settings=StepSettings(lr=rate, **others), count=count)
+                for rate, count in zip(rates, counts, strict=True)
+            )
+        return tuple(
+            EqualSteps(settings=StepSettings(lr=rates[start], **others), count=sum(counts[start:end]))
+            for start, end in pairwise(starts)
+        )
 
     def steps(self) -> Iterator[EqualSteps]:
         for (lr, coefficient, momentum, dampening, nesterov), count in zip(self.values, self.counts, strict=True):
@@ -231,7 +273,12 @@ def _scheduler(value: Any, stand_ins: Sequence[StandInOptimizer], run: Horizon) 
         return _scheduler_of_timm(value, run.epoch_steps)
     if _required_arguments(value.step):
         raise OptimizerError(f"{name}.step() needs arguments that only training knows", _ACCEPTED)
-    return Schedule(name=name, every=run.schedule_every, move_to=lambda index: value.step() if index else None)
+    return Schedule(
+        name=name,
+        every=run.schedule_every,
+        move_to=lambda index: value.step() if index else None,
+        scheduler=value if isinstance(value, lr_scheduler.LRScheduler) else None,
+    )
 
 
 def _scheduler_of_timm(value: Any, epoch_steps: int | None) -> Schedule:  # noqa: ANN401 - timm is not imported

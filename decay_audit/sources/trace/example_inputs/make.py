@@ -15,6 +15,8 @@ from decay_audit.sources.trace.example_inputs.first_layer import guessed_inputs
 
 # int() refuses numbers of more than 4,300 digits
 _SHAPE = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?:(?P<dtype>[a-z]\w*):)?(?P<shape>\d{1,4000}(?:x\d{1,4000})*)")
+_WITH_COMMAS = re.compile(r"\d{1,9}(?: *, *\d{1,9})+")
+"""A shape in the spelling of Python, which would be several inputs of one dimension."""
 FORMS = "1x3x224x224, input_ids=int64:1x8, several separated by commas, or a Python expression for tensors"
 
 
@@ -33,6 +35,12 @@ def make_example_inputs(
     Raises:
         TargetError: the text has none of these forms, or no inputs can be inferred from the model.
     """
+    if text is not None and _WITH_COMMAS.fullmatch(text.strip(" ()[]")):
+        shape = "x".join(size.strip() for size in text.strip(" ()[]").split(","))
+        raise TargetError(
+            f"{text!r} has commas between numbers",
+            f"a shape is written with x: {shape}; several inputs of one dimension: (torch.empty(8), torch.empty(8))",
+        )
     if text is not None:
         return _parse(text) or _evaluate(text, model, namespace or {})
     candidates = declared_inputs(model) or guessed_inputs(model)
