@@ -252,6 +252,16 @@ def test_one_cause_in_several_groups_is_one_finding() -> None:
     assert (finding.parameters, finding.where) == (("a.weight", "b.weight"), "groups 0 and 1 of AdamW")
 
 
+@pytest.mark.parametrize("sets_second", [True, False])
+def test_one_default_of_several_optimizers_is_one_finding(*, sets_second: bool) -> None:
+    first = replace(adamw(group("a.weight", weight_decay_is_default=True)), name="generator")
+    second = replace(adamw(group("b.weight", weight_decay_is_default=not sets_second)), name="critic")
+    (finding,) = [finding for finding in check_optimizers(planned(), [first, second]) if finding.code == "DA501"]
+    assert finding.parameters == (("a.weight",) if sets_second else ("a.weight", "b.weight"))
+    both = "group 0 of AdamW generator and group 0 of AdamW critic"
+    assert finding.where == ("group 0 of AdamW generator" if sets_second else both)
+
+
 @pytest.mark.parametrize(
     ("decayed", "where"),
     [

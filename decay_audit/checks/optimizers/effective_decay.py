@@ -1,6 +1,6 @@
 """Find coefficients that do something else in a step than they seem to: DA501 to DA504."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isclose
 
 from decay_audit.checks.codes import Finding, finding
@@ -9,7 +9,7 @@ from decay_audit.checks.observed_plan import ObservedPlan, Pair, effective_weigh
 from decay_audit.model.choices import Severity
 from decay_audit.model.observations import Movement, Observation, Optimizer
 from decay_audit.rulesets.plan import Decision
-from decay_audit.text import count_noun
+from decay_audit.text import count_noun, join_words
 
 RESOLUTION = {"bfloat16": 2.0**-9, "float16": 2.0**-12, "float32": 2.0**-25}
 """A quarter of the machine epsilon of each dtype. For a smaller x, w * (1 - x) rounds back to w, for every w."""
@@ -19,16 +19,16 @@ TOLERANCE = 0.01
 
 def check_effective_decay(observed: ObservedPlan) -> Iterator[Finding]:
     """Find default, coupled and ineffective coefficients, and steps that differ from what their group declares."""
+    if observed.origin == "live":
+        yield from _find_defaults(observed)
     for optimizer in observed.optimizers.values():
-        if observed.origin == "live":
-            yield from _find_defaults(observed, optimizer)
         yield from _find_coupled(observed, optimizer)
     yield from _find_other_steps(observed)
     yield from _find_rounded_away(observed)
 
 
-def _find_defaults(observed: ObservedPlan, optimizer: Optimizer) -> Iterator[Finding]:
-    """Find coefficients that no code sets: DA501.
+def _find_defaults(observed: ObservedPlan) -> Iterator[Finding]:
+    """Find coefficients that no code sets: one DA501 for each default, also if several optimizers have it.
 
     If the construction of the optimizer was not watched, a coefficient that equals the default is reported too, unless
     the ruleset asks for it.
@@ -38,26 +38,42 @@ def _find_defaults(observed: ObservedPlan, optimizer: Optimizer) -> Iterator[Fin
         for decision, observation in observed.pairs()
         if decision.decays
     }
-    causes: dict[tuple[float, bool | None], list[int]] = {}
-    for index, group in enumerate(optimizer.groups):
-        is_default = group.weight_decay_is_default
-        is_asked = isclose(expected.get((optimizer.name, index), 0.0), group.weight_decay)
-        if not group.weight_decay or not group.parameters or is_default is False or (is_default is None and is_asked):
-            continue
-        causes.setdefault((group.weight_decay, is_default), []).append(index)
-    for (weight_decay, is_default), indices in causes.items():
-        coefficient = coefficient_text(weight_decay)
-        yield finding(
-            "DA501",
-            f"{optimizer.type}'s default {coefficient} is in effect; this code does not set weight_decay"
-            if is_default
-            else f"weight_decay {coefficient} is {optimizer.type}'s default; it may be that no code sets it",
-            [name for index in indices for name in optimizer.groups[index].parameters if name],
-            expected="weight_decay set in the code",
-            found=f"the default {coefficient}",
-            where=group_names(indices, len(optimizer.groups), observed.optimizer_name(optimizer)),
-            fix=f"set weight_decay={coefficient} in the code, or the coefficient you want",
-        )
+    causes: dict[tuple[str, float, bool | None], dict[str, list[int]]] = {}
+    for optimizer in observed.optimizers.values():
+        for index, group in enumerate(optimizer.groups):
+            is_default = group.weight_decay_is_default
+            is_asked = isclose(expected.get((optimizer.name, index), 0.0), group.weight_decay)
+            if not group.weight_decay or not group.parameters or is_default is False:
+                continue
+            if is_default is not None or not is_asked:
+                cause = causes.setdefault((optimizer.type, group.weight_decay, is_default), {})
+                cause.setdefault(optimizer.name, []).append(index)
+    for (kind, weight_decay, is_default), indices in causes.items():
+        yield _default_finding(observed, kind, weight_decay, indices, is_default=bool(is_default))
+
+
+def _default_finding(
+    observed: ObservedPlan, kind: str, weight_decay: float, indices: Mapping[str, Sequence[int]], *, is_default: bool
+) -> Finding:
+    """Make the finding on all groups, by the name of their optimizer, that have a default coefficient."""
+    coefficient = coefficient_text(weight_decay)
+    optimizers = [(observed.optimizers[name], groups) for name, groups in indices.items()]
+    return finding(
+        "DA501",
+        f"{kind}'s default {coefficient} is in effect; this code does not set weight_decay"
+        if is_default
+        else f"weight_decay {coefficient} is {kind}'s default; it may be that no code sets it",
+        [name for optimizer, groups in optimizers for i in groups for name in optimizer.groups[i].parameters if name],
+        expected="weight_decay set in the code",
+        found=f"the default {coefficient}",
+        where=join_words(
+            [
+                group_names(groups, len(optimizer.groups), observed.optimizer_name(optimizer))
+                for optimizer, groups in optimizers
+            ]
+        ),
+        fix=f"set weight_decay={coefficient} in the code, or the coefficient you want",
+    )
 
 
 def _find_coupled(observed: ObservedPlan, optimizer: Optimizer) -> Iterator[Finding]:
