@@ -161,7 +161,7 @@ def test_audits_name_their_locks_in_pyproject_and_are_found_from_a_folder_below(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["lock"], "nothing to check"),
+        (["lock"], "nothing to lock"),
         (["lock", "net.py:Net", "--check"], "no such lock: decay.lock"),
         (["lock", "net.py:Net", "--check", "--update"], "--check writes nothing"),
         (["check", "net.py:Net", "--lock", "none.lock"], "decay-audit lock TARGET -o none.lock writes it"),

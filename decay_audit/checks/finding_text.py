@@ -1,9 +1,9 @@
 """The words of findings: parameters counted by kind, coefficients, rules, and fixes as a command or as Python."""
 
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from decay_audit.errors import shell_join
 from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.roles.words import FAMILIES, NOUNS, Role
 from decay_audit.rulesets.plan import Decision, Plan
@@ -50,7 +50,7 @@ def emit_command(plan: Plan, target: str, options: Sequence[str] = ()) -> str:
     if not target:
         return f"decay_audit.param_groups(model, rules={rules!r}, weight_decay={ruleset.weight_decay:.12g})"
     words = (target, "--rules", rules, "--weight-decay", f"{ruleset.weight_decay:.12g}", *options)
-    return f"decay-audit emit {shlex.join(words)}"
+    return f"decay-audit emit {shell_join(words)}"
 
 
 _TOO_LARGE_FOR_ADAMW = 0.1

@@ -4,7 +4,6 @@
 each group, and nothing else. Then all hyperparameters of the checkpoint replace those of the live optimizer.
 """
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from math import isclose
 from pathlib import PurePath
@@ -13,6 +12,7 @@ from msgspec import Struct
 
 from decay_audit.checks.codes import Finding, finding
 from decay_audit.checks.finding_text import coefficient_text
+from decay_audit.errors import shell_join
 from decay_audit.model.inventory import Inventory
 from decay_audit.model.observations import ALGORITHM_SETTINGS, Optimizer, ParamGroup
 from decay_audit.model.optimizer_pairs import group_sizes, pair_optimizers
@@ -120,7 +120,7 @@ def _migration_fix(live: Optimizer, saved: Optimizer, order: Sequence[str], migr
         *(word for name in live_names if name not in saved_names for word in ("--init", name)),
         *("--output", str(path.with_name(f"{path.stem}-migrated{path.suffix}"))),
     ]
-    return shlex.join(words)
+    return shell_join(words)
 
 
 def _algorithm(optimizer: Optimizer) -> frozenset[str]:

@@ -84,7 +84,9 @@ def audits_of(
 
     request = api.request_for(target or "", options, progress)
     origins = _origins(context)
-    return [Audit(request=request, origins=origins)] if target else _configured_audits(request, origins)
+    if target:
+        return [Audit(request=request, origins=origins)]
+    return _configured_audits(request, origins, str(context.info_name))
 
 
 def configured_exceptions() -> "tuple[FindingException, ...]":
@@ -144,7 +146,7 @@ def _origins(context: typer.Context) -> dict[str, OptionOrigin]:
     return origins
 
 
-def _configured_audits(request: "Request", origins: Mapping[str, OptionOrigin]) -> list[Audit]:
+def _configured_audits(request: "Request", origins: Mapping[str, OptionOrigin], verb: str) -> list[Audit]:
     """List the audits of the nearest pyproject.toml. The options that an audit sets replace those of `request`.
 
     Raises:
@@ -155,8 +157,8 @@ def _configured_audits(request: "Request", origins: Mapping[str, OptionOrigin]) 
     audits = config.current().audits
     if not audits:
         raise DecayAuditError(
-            "nothing to check: no TARGET, and no [[tool.decay-audit.audits]] in a pyproject.toml here or above",
-            "decay-audit check model.py",
+            f"nothing to {verb}: no TARGET, and no [[tool.decay-audit.audits]] in a pyproject.toml here or above",
+            f"decay-audit {verb} model.py",
         )
     requests = []
     for audit in audits:

@@ -126,6 +126,7 @@ def test_ctrl_c_goes_through(build_error: BuildError) -> None:
     ("target", "message", "hint"),
     [
         ("model.py:Nte", "model.py has no `Nte`", "did you mean `Net`?"),
+        ("torch:RNNCell", "torch has no `RNNCell`", "did you mean this? RUN torch.nn:RNNCell"),
         ("model.py:NET", "model.py has no `NET`", "did you mean `Net`?"),
         ("model.py:nn.linear(2, 2)", "torch.nn has no `linear`", "did you mean `Linear`?"),
         ("model.py:Net(wdith=3)", None, TRACEBACK),

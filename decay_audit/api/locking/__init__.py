@@ -53,7 +53,10 @@ def read(path: Path) -> Lock:
     try:
         content = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise DecayAuditError(f"no such lock: {path}", f"decay-audit lock TARGET -o {path} writes it") from error
+        raise DecayAuditError(
+            f"no such lock: {path}",
+            f"decay-audit lock TARGET -o {path} writes it; `decay-audit lock` alone writes those of all audits",
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise DecayAuditError(f"{path} cannot be read: {error}", "a lock is a text file in UTF-8") from error
     return lock_file.read(content, str(path))

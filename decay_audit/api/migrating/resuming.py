@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from decay_audit.api.loading import LoadedTarget
-from decay_audit.errors import DecayAuditError
+from decay_audit.errors import DecayAuditError, shell_join
 from decay_audit.model.group_order import describe_loading, find_group_order
 from decay_audit.model.observations import Optimizer
 from decay_audit.model.position_order import explain_ambiguity
@@ -95,4 +95,4 @@ def _migrate_command(loaded: LoadedTarget, checkpoint: str, key: str | None) -> 
     output = path.with_name(f"{path.stem}-migrated{path.suffix}")
     words = ["decay-audit", "migrate", checkpoint, "--model", loaded.inventory.target, "--output", str(output)]
     words += [] if key is None else ["--key", key]
-    return f"once the code is in groups.py: {shlex.join(words)} --to groups.py:make_optimizer"
+    return f"once the code is in groups.py: {shell_join(words)} --to groups.py:make_optimizer"

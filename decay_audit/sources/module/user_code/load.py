@@ -249,19 +249,38 @@ def names_of(module: ModuleType) -> dict[str, object]:
 def missing_name(location: str, name: str, names: Mapping[str, object]) -> TargetError:
     """Say that `location` has no such name, and which of its names is nearest, or which names it defines.
 
-    A library of models may have them in a registry: `timm` has no `resnet50`, but `create_model('resnet50')`.
+    A library of models may have them in a registry (`timm` has no `resnet50`, but `create_model('resnet50')`), or in a
+    submodule: `torchvision` has no `resnet50`, but `torchvision.models` has.
     """
     message = f"{location} has no `{name}`"
     public = {key: value for key, value in names.items() if not key.startswith("_")}
-    if near := nearest(name, public):
-        return TargetError(message, f"did you mean `{near}`?")
-    if call := _registry_call(name, public):
-        return TargetError(message, "did you mean this?", [f"{location}:{call}"])
+    near, call = nearest(name, public), _registry_call(name, public)
     module_name = names.get("__name__")
+    is_named_elsewhere = near.lower() == name.lower() or repr(name) in call
+    if not is_named_elsewhere and (module := _submodule_with(name, str(module_name))):
+        return TargetError(message, "did you mean this?", [f"{module}:{name}"])
+    if near:
+        return TargetError(message, f"did you mean `{near}`?")
+    if call:
+        return TargetError(message, "did you mean this?", [f"{location}:{call}"])
     defined = [
         key for key, value in public.items() if callable(value) and getattr(value, "__module__", None) == module_name
     ]
     return TargetError(message, f"it defines {first_few(defined, _SHOWN_NAMES)}" if defined else "")
+
+
+def _submodule_with(name: str, package: str) -> str:
+    """Find the imported module of a package that has a class or function of this name; the shortest path wins."""
+    modules = [
+        path
+        for path, module in [*sys.modules.items()]
+        if path.startswith(f"{package}.") and "._" not in path and _has(module, name)
+    ]
+    return min(modules, key=lambda path: (path.count("."), len(path), path), default="")
+
+
+def _has(module: object, name: str) -> bool:
+    return isinstance(module, ModuleType) and callable(vars(module).get(name))
 
 
 def _registry_call(name: str, names: Mapping[str, object]) -> str:
