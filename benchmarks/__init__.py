@@ -13,6 +13,7 @@ Correctness, on real code:
     preset_sources/    the text of those functions now, and when the preset was written: docs/preset-sources.md
     recipes            the optimizers that libraries make, under the default ruleset: docs/recipes.md
     field/             models and training code of public repositories: docs/field.md
+    run_scripts_data   data sets of random numbers for these scripts
     run_scripts        `run` on the public training scripts of `run_scripts_list`: docs/field.md
     optimizer_survey   measured steps and the optimizer classes themselves: docs/optimizers.md
     transfer           emitted code on other sizes of a model

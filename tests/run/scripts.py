@@ -193,6 +193,39 @@ for _ in range(1000):
             parameter -= 0.1 * parameter.grad
 """
 
+THREAD = """
+import threading
+from net import *
+
+def work():
+    model = Net()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
+    loop(model, optimizer)
+
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+open("after", "w").close()
+"""
+
+SEVERAL_MODELS = """
+import subprocess
+from net import *
+
+def build(weight_decay):
+    network = Net()
+    return network, torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=weight_decay)
+
+torch.save(build(0.3)[1].state_dict(), "checkpoint.pt")  # C++ code opens the file
+subprocess.run(["touch", "touched"])
+nets = {name: Net() for name in ("actor", "critic")}
+optimizers = {name: torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.0) for name, net in nets.items()}
+model, optimizer = build(0.05)
+optimizer.load_state_dict(torch.load("checkpoint.pt"))
+loop(model, optimizer)
+"""
+"""Models in a dict, and a model from a function, whose optimizer is resumed from a checkpoint."""
+
 DATA_LOADER_WORKERS = """
 from net import *
 

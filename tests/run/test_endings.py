@@ -124,6 +124,7 @@ def test_a_signal_to_the_tool_ends_all_processes_of_the_script(tmp_path: Path, n
         (["-m", "no.module"], "no.module ended before it made an optimizer: Error while finding module specification"),
         (["cannot_write.py"], "hint: if its folder cannot be written, `--scratch` runs it in a copy"),
         (["no_torch.py"], "hint: it ran with "),
+        (["no_gpu.py"], "hint: `--pretend gpu` pretends a GPU; the script's output is above"),
     ],
 )
 def test_what_cannot_be_run_is_one_clear_message(
@@ -136,6 +137,7 @@ def test_what_cannot_be_run_is_one_clear_message(
         "prose.py": b"This is no Python.",
         "bytes.py": bytes(range(256)),
         "cannot_write.py": b"raise OSError(30, 'Read-only file system')",
+        "no_gpu.py": b"raise AssertionError('Torch not compiled with CUDA enabled')",
         "no_torch.py": b"raise ModuleNotFoundError('torch')",
     }.items():
         (tmp_path / name).write_bytes(content)

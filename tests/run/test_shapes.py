@@ -62,6 +62,7 @@ def test_code_from_a_config_is_judged_where_print_is_replaced(
 
 def test_the_files_that_a_script_writes_are_listed(config: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     assert "the script wrote 1 file: runs/" in config[1].stderr
+    assert "meanwhile" not in config[1].stderr
     assert (config[0] / "runs").is_dir()
 
 
@@ -99,6 +100,26 @@ def test_models_with_an_optimizer_each_are_judged_apart_under_their_variables(tm
         ("train.py:critic", "SGD"),
     ]
     assert "DA201" not in codes(generator) + codes(critic)
+
+
+def test_models_in_a_dict_have_their_keys_and_that_of_a_function_the_variable_of_the_script(
+    tmp_path: Path,
+) -> None:
+    result = run(tmp_path, scripts.SEVERAL_MODELS, options=("--format", "json"))
+    assert [document["target"] for document in documents(result)] == [
+        *("train.py:actor", "train.py:critic", "train.py:model")
+    ]
+    (change,) = [finding for finding in documents(result)[2]["findings"] if finding["code"] == "DA803"]
+    assert change["message"].endswith("weight_decay 0.05 became 0.3")
+    assert "note: the script wrote 1 file: checkpoint.pt\n" in result.stderr
+    assert "1 file changed meanwhile, and no Python code of the script opened it: touched\n" in result.stderr
+
+
+def test_a_script_that_trains_in_a_thread_is_stopped(tmp_path: Path) -> None:
+    result = run(tmp_path, scripts.THREAD)
+    assert "ok" not in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "after").exists()
 
 
 def test_a_frozen_copy_beside_the_model_is_left_out(tmp_path: Path) -> None:

@@ -76,12 +76,13 @@ def record_script(script: ScriptRun, request: Request) -> ScriptRecording:
         )
         processes = read_records.read(records_folder)
         after = written_files.state_of(run_folder)
+        changes = written_files.describe_changes(run_folder, before, after, processes.opened)
     records = (_with_files_of(script.folder, run_folder, record) for record in processes.records)
     return ScriptRecording(
         command=command,
         launch_result=launch_result,
         processes=replace(processes, records=tuple(records)),
-        written="" if script.scratch else written_files.describe_changes(before, after),
+        written=() if script.scratch else changes,
     )
 
 
@@ -109,7 +110,7 @@ def audit_recording(script: ScriptRun, recording: ScriptRecording, request: Requ
         notes=(
             *dict.fromkeys(describe_end(record, launch_result, processes.error) for record in distinct),
             *dict.fromkeys(note for record in records for note in record.notes),
-            *filter(None, [recording.written]),
+            *recording.written,
         ),
     )
 

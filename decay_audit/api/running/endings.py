@@ -19,6 +19,16 @@ _LONGEST_QUOTE = 200
 """How many characters of an error's message are quoted."""
 _CANNOT_WRITE = ("[Errno 30]", "[Errno 13]")
 """How messages of OSErrors begin that say that a file system is read-only, or that a permission is missing."""
+_NEEDS = (
+    ("gpu", ("CUDA", "cuda", "NVIDIA", "No GPU")),
+    (
+        "world",
+        ("process group", "init_process_group", "MASTER_ADDR", "RANK expected", "'LOCAL_RANK'", "NCCL"),
+    ),
+    ("data", ("Dataset not found", "urlopen error", "download=True")),
+)
+"""For each word of `--pretend`, parts of messages of errors that it may mend."""
+_PRETENDED = {"gpu": "a GPU", "world": "a process group", "data": "the data sets of torchvision"}
 _TRACEBACK = "Traceback (most recent call last):"
 """How a traceback begins that is part of an error's message."""
 
@@ -69,6 +79,10 @@ def _hint(error: ScriptError, script: ScriptRun, command: Sequence[str]) -> str:
         return "give the module as `python -m` takes it, and run in the folder from which it can be imported"
     if not script.scratch and message.startswith(_CANNOT_WRITE):
         return "if its folder cannot be written, `--scratch` runs it in a copy"
+    missing = [word for word, parts in _NEEDS if word not in script.pretend and any(part in message for part in parts)]
+    if missing:
+        things = " and ".join(_PRETENDED[word] for word in missing)
+        return f"`--pretend {','.join([*script.pretend, *missing])}` pretends {things}; the script's output is above"
     return "the script itself fails: its output is above"
 
 
@@ -111,5 +125,7 @@ def no_optimizer_error(
             f"it ran with {command[0]}; another Python: `{_with_another_python(script)}`",
         )
     return DecayAuditError(
-        f"{name} made no optimizer (exit code {launch_result.code})", "give it the arguments with which it trains"
+        f"{name} made no optimizer (exit code {launch_result.code})",
+        "give it the arguments with which it trains"
+        + ("" if script.pretend else "; if it needs a GPU: --pretend gpu,world"),
     )

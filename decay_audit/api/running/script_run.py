@@ -53,10 +53,10 @@ class ScriptRecording(Struct, frozen=True, kw_only=True, eq=False):
     """What the recorder wrote while a command ran. Several audits can be made of it.
 
     Attributes:
-        written: says which files the script wrote into its folder.
+        written: sentences that say which files the script wrote into its folder.
     """
 
     command: tuple[str, ...]
     launch_result: "LaunchResult"
     processes: "ProcessRecords"
-    written: str
+    written: tuple[str, ...]

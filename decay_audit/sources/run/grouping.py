@@ -17,24 +17,22 @@ class AuditGroup(Struct, frozen=True, kw_only=True):
     Attributes:
         models: the models that are not submodules of another model.
         free_tensors: positions of the optimizers' tensors that no module holds, such as a temperature.
+        name: the names of the models' variables, joined by ` + `; `tensors` if there is no model. Several audits with
+            one name have an index: `net[0]`, `net[1]`.
     """
 
     models: tuple[RecordedModel, ...]
     optimizers: tuple[tuple[str, RecordedOptimizer], ...]
     free_tensors: tuple[int, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The names of the models' variables, joined by ` + `; `tensors` if there is no model."""
-        return " + ".join(model.name for model in self.models) or "tensors"
+    name: str
 
 
 def group_by_audit(record: Record) -> tuple[AuditGroup, ...]:
     """Sort the optimizers of a record into audits, in the order in which they were made."""
     inside = {model.module: _modules_inside(record, model.module) for model in record.models}
     sets = _connected_sets(record, inside)
-    names = _distinct_names(record.optimizers)
-    return tuple(
+    names = _distinct([optimizer.name for optimizer in record.optimizers])
+    groups = [
         _audit_group(
             record,
             [record.models[i] for i in models],
@@ -42,6 +40,10 @@ def group_by_audit(record: Record) -> tuple[AuditGroup, ...]:
             inside,
         )
         for models, optimizers in sets
+    ]
+    return tuple(
+        replace(group, name=name)
+        for group, name in zip(groups, _distinct([group.name for group in groups]), strict=True)
     )
 
 
@@ -70,9 +72,11 @@ def _audit_group(
         if position not in positions_in_models and str(position) not in optimizer.former_names
     ]
     count = sum(1 for _, optimizer in optimizers for group in optimizer.groups for _ in group.tensors)
+    named_models = _with_distinct_names(outer_models)
     are_parameters = not outer_models or _are_variables(record, free_tensors, count)
     return AuditGroup(
-        models=_with_distinct_names(outer_models),
+        name=" + ".join(model.name for model in named_models) or "tensors",
+        models=named_models,
         optimizers=tuple(optimizers),
         free_tensors=tuple(dict.fromkeys(free_tensors)) if are_parameters else (),
     )
@@ -129,9 +133,8 @@ def _overlap(record: Record, first: Sequence[int], second: Sequence[int], inside
     return any(a in inside[b] or b in inside[a] for a in modules for b in other_modules)
 
 
-def _distinct_names(optimizers: Sequence[RecordedOptimizer]) -> list[str]:
-    """Return the names of optimizers; several with the name `optimizer` are `optimizer[0]`, `optimizer[1]`, ..."""
-    names = [optimizer.name for optimizer in optimizers]
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Make names distinct: several with the name `optimizer` become `optimizer[0]`, `optimizer[1]`, ..."""
     return [
         f"{name}[{names[:position].count(name)}]" if names.count(name) > 1 else name
         for position, name in enumerate(names)

@@ -36,12 +36,14 @@ class ProcessRecords(msgspec.Struct, frozen=True, kw_only=True):
         started_python: whether any process of Python started with the recorder.
         imported_torch: whether any process imported torch.
         error: the error that ended the command: the error of the process that failed, and not of its launcher.
+        opened: the files that Python code opened to write.
     """
 
     started_python: bool
     imported_torch: bool
     records: tuple[Record, ...]
     error: ScriptError | None = None
+    opened: frozenset[str] = frozenset()
 
 
 class _Results(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +80,11 @@ def read(folder: Path) -> ProcessRecords:
         started_python=any(folder.glob("reached-python-*")),
         imported_torch=any(folder.glob("reached-torch-*")),
         records=tuple(records),
+        opened=frozenset(
+            line
+            for path in folder.glob("opened-*")
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 from decay_audit.errors import DecayAuditError
@@ -38,13 +38,33 @@ def state_of(folder: Path) -> FolderState | None:
     return state
 
 
-def describe_changes(before: FolderState | None, after: FolderState | None) -> str:
-    """Say which files are new or changed; "" if none is, or if the folder was not read."""
+def describe_changes(
+    folder: Path, before: FolderState | None, after: FolderState | None, opened: Set[str]
+) -> tuple[str, ...]:
+    """Say which files are new or changed: those that the script wrote, and those that another program may have written.
+
+    Args:
+        before: None if the folder was not read; then nothing is said.
+        opened: the files that the script's Python code opened to write.
+    """
     if before is None or after is None:
-        return ""
+        return ()
+    paths = {os.path.realpath(path) for path in opened}
     names = sorted(name for name, status in after.items() if before.get(name) != status)
+    written = [name for name in names if os.path.realpath(folder / name) in paths]
+    others = sorted(set(names).difference(written))
+    sentences = (
+        _sentence("the script wrote {}", written, before),
+        _sentence("{} changed meanwhile, and no Python code of the script opened {}", others, before),
+    )
+    return tuple(filter(None, sentences))
+
+
+def _sentence(text: str, names: Sequence[str], before: FolderState) -> str:
+    """Say how many files these are, with the names of the outermost new folders; "" without any."""
     places = list(dict.fromkeys(_new_folder(name, before) for name in names))
-    return f"the script wrote {count_noun(len(names), 'file')}: {first_few(places, _MAX_LISTED)}" if names else ""
+    them = "it" if len(names) == 1 else "them"
+    return f"{text.format(count_noun(len(names), 'file'), them)}: {first_few(places, _MAX_LISTED)}" if names else ""
 
 
 def _new_folder(name: str, before: FolderState) -> str:

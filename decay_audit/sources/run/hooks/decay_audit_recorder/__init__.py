@@ -6,6 +6,7 @@
         construction    constructors of optimizers: which arguments the caller set, and which are defaults
         listed_modules  methods of nn.Module: which modules were asked for their parameters, the latest first
         training        backward() and step(), which stop the script where its training starts
+        opened_files    the files that the process opens to write
         ending          the end of the process, which writes the record with the error or exit code
     choose     an optimizer -> the models that hold its tensors
     variables  a value -> the name of its variable; an error -> its file and line in the script
@@ -57,10 +58,11 @@ class _AfterImport:
 def wait_for_torch() -> None:
     """Mark that this process started Python, and set the hooks as soon as it has imported torch."""
     from . import settings
-    from .hooks import ending
+    from .hooks import ending, opened_files
 
     settings.mark_reached("python")
     ending.hook_exit()
+    opened_files.set_hooks()
     atexit.register(_write_error_before_torch)
     sys.meta_path.insert(0, _AfterImport("torch", lambda _: set_hooks()))
 

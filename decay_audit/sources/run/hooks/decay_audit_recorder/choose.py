@@ -199,11 +199,16 @@ def _cover(tensor_ids: Set[int], candidates: List[nn.Module]) -> List[nn.Module]
     return chosen
 
 
-def _with_variable_name(module: nn.Module, call_stack: "variables.CallStack") -> NamedModule:
+def name_of_model(module: nn.Module, call_stack: "variables.CallStack") -> str:
+    """The name of a variable that holds a module, or a wrapper of it; "" if there is none."""
     inner = unwrapped(module)
 
     def is_model(value: Any) -> bool:
         return value is module or value is inner or (isinstance(value, nn.Module) and unwrapped(value) is inner)
 
-    name = call_stack.name_where(is_model) or variables.referring_name(module)
-    return name or type(inner).__name__, module
+    return call_stack.name_where(is_model)
+
+
+def _with_variable_name(module: nn.Module, call_stack: "variables.CallStack") -> NamedModule:
+    name = name_of_model(module, call_stack) or variables.referring_name(module)
+    return name or type(unwrapped(module)).__name__, module

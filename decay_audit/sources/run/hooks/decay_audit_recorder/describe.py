@@ -50,7 +50,7 @@ def describe(entries: "List[recording.OptimizerEntry]", call_stack: "variables.C
         for name, module in entry.models:
             if id(module) not in models:
                 models[id(module)] = len(model_list)
-                model_list.append(_model(name, module, tables))
+                model_list.append(_model(choose.name_of_model(module, call_stack) or name, module, tables))
         optimizers.append(_optimizer(entry, [models[id(module)] for _, module in entry.models], tables, call_stack))
     _add_gradients_outside_optimizers(tables)
     _add_unregistered(tables)
@@ -195,7 +195,8 @@ def _name_tensor_outside_models(
     if former_name is not None:
         data["former_names"][str(index)] = former_name
     else:
-        tables.tensors[index]["name"] = call_stack.name_of(tensor) or variables.referring_name(tensor)
+        name = call_stack.name_of(tensor, in_containers=False)  # there may be many tensors: containers would take long
+        tables.tensors[index]["name"] = name or variables.referring_name(tensor)
 
 
 def _add_gradients(groups: List[Data], tables: _Tables) -> None:

@@ -13,6 +13,9 @@ _MAX_FRAMES = 40
 _MAX_ATTRIBUTES = 400
 """How many variables of one frame or object are searched."""
 
+_MAX_ITEMS = 20
+"""How many values of one dict or list are searched."""
+
 
 class CallStack:
     """The call stack at a point of the running program.
@@ -33,17 +36,27 @@ class CallStack:
     def _frames_of_script(self) -> List[FrameType]:
         return [frame for frame in self.frames if not is_installed(frame.f_code.co_filename)]
 
-    def name_of(self, value: Any) -> str:
+    def name_of(self, value: Any, *, in_containers: bool = True) -> str:
         """The name of a variable or attribute that holds the value; "" if there is none."""
-        return self.name_where(lambda candidate: candidate is value)
+        return self.name_where(lambda candidate: candidate is value, in_containers=in_containers)
 
-    def name_where(self, condition: Callable[[Any], bool]) -> str:
-        """The name of the first variable or attribute whose value meets a condition; "" if there is none."""
+    def name_where(self, condition: Callable[[Any], bool], *, in_containers: bool = True) -> str:
+        """The name of the first variable or attribute whose value meets a condition; "" if there is none.
+
+        Args:
+            in_containers: search dicts and lists, too: a value in a dict has its key as its name, and a value in a list
+                the name of the list with its index.
+        """
         # outermost first: the script's own variable, and not the argument of a function that gets its value
         for frame in reversed(self._frames_of_script()):
-            for name, candidate in _names(frame):
+            names = [*_names(frame)]
+            for name, candidate in names:
                 if condition(candidate):
                     return name
+            for name, candidate in names if in_containers else ():
+                for item_name, item in _items(name, candidate):
+                    if condition(item):
+                        return item_name
         return ""
 
 
@@ -81,6 +94,18 @@ def _public(names: Dict[str, Any]) -> Iterator[Tuple[str, Any]]:
     for name, value in list(names.items())[:_MAX_ATTRIBUTES]:
         if isinstance(name, str) and not name.startswith("__"):
             yield name.lstrip("_"), value
+
+
+def _items(name: str, container: Any) -> Iterator[Tuple[str, Any]]:
+    """Yield the values of a dict with their keys, and those of a list or tuple with its name and their index."""
+    if type(container) is dict:
+        yield from ((key, value) for key, value in list(container.items())[:_MAX_ITEMS] if _is_key(key))
+    elif type(container) in (list, tuple) and len(container) > 1:
+        yield from (("{}[{}]".format(name, index), value) for index, value in enumerate(container[:_MAX_ITEMS]))
+
+
+def _is_key(key: Any) -> bool:
+    return isinstance(key, str) and _is_name(key)
 
 
 def _is_name(name: str) -> bool:

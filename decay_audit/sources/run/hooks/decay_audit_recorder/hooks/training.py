@@ -14,6 +14,7 @@ from typing import Any, Callable, Set
 import torch
 
 from .. import choose, recording, schedule, settings, tool, watch
+from . import opened_files
 
 _SECONDS_TO_END = 10.0
 """How long a stopped process may run on before it is ended."""
@@ -39,6 +40,7 @@ def set_hooks() -> None:
     """Hook backward passes, steps of all optimizers, and torch.save."""
     torch.autograd.backward = _watched_backward(torch.autograd.backward)
     torch.save = _saving_unless_stopped(torch.save)
+    threading.excepthook = _ending_after_stop(threading.excepthook)
     register = getattr(sys.modules["torch.optim.optimizer"], "register_optimizer_step_pre_hook", None)
     if register is not None:
         register(_before_step)
@@ -122,7 +124,10 @@ def _wrap_step(cls: type) -> None:
 def _saving_unless_stopped(save: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(save)
     def save_unless_stopped(*args: Any, **kwargs: Any) -> Any:
-        return None if STOPPED else save(*args, **kwargs)  # `finally` and `with` still run, and may save
+        if STOPPED:
+            return None  # `finally` and `with` still run, and may save
+        opened_files.add(kwargs.get("f", args[1] if len(args) > 1 else None))  # C++ code opens it
+        return save(*args, **kwargs)
 
     return save_unless_stopped
 
@@ -139,6 +144,18 @@ def stop(moment: str, optimizer: Any = None) -> None:
     elif STOPPED > _MAX_CAUGHT:
         end_process()
     raise TrainingStopped(0)
+
+
+def _ending_after_stop(excepthook: Callable[..., Any]) -> Callable[..., Any]:
+    """End the process when the stop ends a thread: the main thread would not notice it."""
+
+    @functools.wraps(excepthook)
+    def end_after_stop(args: Any) -> Any:
+        if issubclass(args.exc_type, TrainingStopped):
+            end_process()
+        return excepthook(args)
+
+    return end_after_stop
 
 
 def _end_later() -> None:
