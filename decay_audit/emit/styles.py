@@ -17,7 +17,7 @@ MOST_LEARNING_RATES = 3
 
 _PAIRS = (
     (r"^( +\w+)\.append\(p\)", r"\1.append((name, p))"),
-    (r"^( +groups\.setdefault\(\(layer, decays\), \[\]\))\.append\(p\)", r"\1.append((name, p))"),
+    (r"^( +groups\.setdefault\(\(layer, decays(?:, scale)?\), \[\]\))\.append\(p\)", r"\1.append((name, p))"),
     (r"^(    params = )\[p for p in model\.parameters\(\)", r"\1[(name, p) for name, p in model.named_parameters()"),
     (r"^( +)tensor$", r"\1(name, tensor)"),
     (r"^( +)tensor for name, tensor in", r"\1(name, tensor) for name, tensor in"),

@@ -25,7 +25,6 @@ VIT: Matcher = {
     "blocks": [(r"^blocks\.(\d+)", None), (r"^norm", (99999,))],
 }
 NORM_ALONE: Matcher = {"stem": r"^cls_token|pos_embed|patch_embed", "blocks": r"^blocks\.(\d+)", "norm": r"^norm"}
-PAIRS_OF_BLOCKS: Matcher = {"stem": r"^cls_token|pos_embed|patch_embed", "blocks": r"^blocks\.(\d+)\.norm"}
 
 
 class Block(nn.Module):
@@ -162,23 +161,78 @@ def test_the_last_layer_of_the_ruleset_counts_in_a_model_that_has_no_parameter_i
     verify(write_code(plan, lr=0.1), plan, model)
 
 
+BY_ROLE = "lr_scale:\n  - {when: {role: norm_weight}, times: 2.0}\n"
+
+
+def sgd(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(model.parameters(), lr=0.1)
+
+
 @pytest.mark.parametrize(
-    ("arguments", "rules", "reason"),
+    ("rules", "like", "reason"),
     [
-        ("4", "beit", ""),
-        ("4", "dinov2", "dinov2 cannot be a function of layers: `lr_scale` also scales learning rates"),
-        ("4, PAIRS_OF_BLOCKS", "timm-layer-decay", "the layers of `blocks` do not follow from the numbers"),
+        ("beit", "", ""),
+        ("by_role.yaml", "", "ours cannot be a function of layers: `lr_scale` asks for `role`"),
+        ("by_role.yaml", "sgd", "ours cannot be a function of layers: `lr_scale` asks for `role`"),
+        ("by_owner.yaml", "", "a layer rule asks for `name_regex` and `owner`"),
     ],
 )
 def test_layers_that_are_no_function_of_names_are_listed_with_the_reason(
-    arguments: str, rules: str, reason: str
+    rules: str, like: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = CliRunner().invoke(app, ["emit", f"tests.emit.test_layer_rates:Vit({arguments})", "--rules", rules])
-    assert result.exit_code == 0
+    monkeypatch.chdir(tmp_path)
+    Path("by_role.yaml").write_text(RULESET.replace("layer_decay:", BY_ROLE + "layer_decay:", 1))
+    Path("by_owner.yaml").write_text(RULESET.replace("name_regex: 'blocks'", "name_regex: 'blocks', owner: '*Linear'"))
+    options = ["--like", f"tests.emit.test_layer_rates:{like}"] if like else []
+    result = CliRunner().invoke(app, ["emit", "tests.emit.test_layer_rates:Vit(4)", "--rules", rules, *options])
+    assert result.exit_code == 0, result.stderr
     assert reason in result.stderr
     assert ("for this model only" in result.stderr) is bool(reason)
     assert ("def layer_id(" in result.stdout) is not bool(reason)
     assert ('"blocks.0.norm.weight"' in result.stdout) is bool(reason)
+
+
+@pytest.mark.parametrize(
+    ("name", "other_name"),
+    [
+        ("test_resnet", "resnet26"),
+        ("convnext_atto", "convnext_tiny"),
+        ("swin_tiny_patch4_window7_224", "swin_small_patch4_window7_224"),
+    ],
+)
+def test_models_without_one_list_of_blocks_are_numbered_by_timms_function(name: str, other_name: str) -> None:
+    with torch.device("meta"):
+        model, other = timm.create_model(name), timm.create_model(other_name)
+    code = write_code(decay_audit.plan(decay_audit.read(model, no_trace=True), "timm-layer-decay", 0.1))
+    assert len(code.splitlines()) < 50
+    timm_optim: Any = timm.optim
+    sizes: list[Any] = [model, other]
+    for other_size in sizes:
+        spared = other_size.no_weight_decay() if hasattr(other_size, "no_weight_decay") else ()
+        groups = timm_optim.param_groups_layer_decay(other_size, 0.1, spared, layer_decay=0.75)
+        expected = [group | {"lr": group["lr_scale"]} for group in groups]
+        assert rates(function(code)(other_size, 1.0), other_size) == rates(expected, other_size)
+
+
+def test_an_inner_wrapper_does_not_move_a_parameter_to_another_layer() -> None:
+    model: Any = timm.create_model("test_resnet")
+    make = function(write_code(decay_audit.plan(decay_audit.read(model, no_trace=True), "timm-layer-decay")))
+    before = {id(p): group["lr"] for group in make(model, 1.0) for p in group["params"]}
+    model.layer2[0] = torch.compile(model.layer2[0], backend="eager")
+    wrapped = nn.DataParallel(model)
+    assert {id(p): group["lr"] for group in make(wrapped, 1.0) for p in group["params"]} == before
+
+
+@pytest.mark.parametrize("rules", ["dinov2", "dinov3"])
+def test_a_ruleset_that_also_scales_rates_by_name_is_a_function(rules: str) -> None:
+    code = write_code(decay_audit.plan(Vit(3), rules), lr=1e-3)
+    assert '        scale = 0.2 if "patch_embed" in bare_name else 1.0\n' in code
+    assert 'and "residual." not in name:' in code
+    model = Vit(6)
+    verify(code, decay_audit.plan(model, rules), model)
+    groups = function(code)(model, 1.0, layer_decay=0.5)
+    assert rates(groups, model)["patch_embed.0.weight"][0] == 0.2 * 0.5**7
+    assert rates(groups, model)["head.weight"][0] == 1.0
 
 
 @pytest.mark.parametrize("depth", [2, 4])
@@ -206,7 +260,7 @@ def test_a_file_that_has_a_function_of_that_name_is_refused(tmp_path: Path) -> N
 
 def test_the_code_passes_mypy_strict_and_ruff(tmp_path: Path) -> None:
     (tmp_path / "ours.yaml").write_text(RULESET.replace("patch,", f"patch, {'x' * 90},"))
-    for rules in ("beit", "timm-layer-decay", str(tmp_path / "ours.yaml")):
+    for rules in ("beit", "dinov2", "timm-layer-decay", str(tmp_path / "ours.yaml")):
         code = write_code(decay_audit.plan(Vit(4), rules), optimizer="AdamW", lr=1e-3)
         (tmp_path / f"layers_{Path(rules).stem.replace('-', '_')}.py").write_text(code)
     assert ruff_complaints(tmp_path) == ""

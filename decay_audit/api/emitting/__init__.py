@@ -151,7 +151,7 @@ def _note_on_fixed_rates(
     from decay_audit import emit
 
     has_layers = any(decision.layer_scale != 1.0 for decision in plan.decisions)
-    if options.style != "rule" or not has_layers or "def layer_id(" in text:
+    if options.style != "rule" or not has_layers or "layer_decay: float" in text:
         return ()
     also = [(other.inventory.target, other_plan) for other, other_plan in others]
     reason = emit.layer_problem(plan, also, originals) or "a function of layers gives other groups than the ruleset"

@@ -21,17 +21,17 @@ def write_brackets(start: str, items: Sequence[str], end: str, indent: int) -> l
     return [margin + start, *(f"{margin}    {item}," for item in items), margin + end]
 
 
-def write_condition(keyword: str, operands: Sequence[str], indent: int) -> list[str]:
+def write_condition(keyword: str, operands: Sequence[str], indent: int, operator: str = "or") -> list[str]:
     """Write `if a or b:` on one line, or with one operand a line."""
     margin = " " * indent
-    line = f"{margin}{keyword} {' or '.join(operands)}:"
+    line = f"{margin}{keyword} {f' {operator} '.join(operands)}:"
     if len(line) <= LINE_LENGTH or len(operands) == 1:
         return [line]
     first, *rest = operands
     return [
         f"{margin}{keyword} (",
         f"{margin}    {first}",
-        *(f"{margin}    or {operand}" for operand in rest),
+        *(f"{margin}    {operator} {operand}" for operand in rest),
         f"{margin}):",
     ]
 

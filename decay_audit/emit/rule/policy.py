@@ -55,10 +55,15 @@ class PolicyTest(Struct, frozen=True, kw_only=True):
 
 
 class PolicyConditions(Struct, kw_only=True):
-    """Collects what the tests of a ruleset need: constants above the function, and variables in it."""
+    """Collects what the tests of a ruleset need: constants above the function, and variables in it.
+
+    Attributes:
+        name_variable: the variable that holds the name of a parameter.
+    """
 
     constants: list[tuple[str, ...]] = []
     prefix: str = ""
+    name_variable: str = "name"
 
     def write(self, when: When) -> list[PolicyTest]:
         """Write a condition as operands that must all hold."""
@@ -83,10 +88,10 @@ class PolicyConditions(Struct, kw_only=True):
         return operands[0].texts if len(operands) == 1 else (f"({self.join(when)})",)
 
     def _names(self, when: When) -> Iterator[PolicyTest]:
-        for value, expression in ((when.name, "name"), (when.leaf, _LEAF), (when.owner_name, _OWNER_NAME)):
+        for value, expression in ((when.name, self.name_variable), (when.leaf, _LEAF), (when.owner_name, _OWNER_NAME)):
             if value is not None:
                 yield _any_of(_glob_tests(_as_tuple(value), expression))
-        for value, expression in ((when.name_regex, "name"), (when.leaf_regex, _LEAF)):
+        for value, expression in ((when.name_regex, self.name_variable), (when.leaf_regex, _LEAF)):
             if value is not None:
                 yield _any_of(_regex_tests(_as_tuple(value), expression))
 
@@ -133,10 +138,11 @@ class PolicyConditions(Struct, kw_only=True):
         for inner in when.all_ or ():
             yield from self.write(inner)
         if when.not_ is not None:
-            text = self.join(when.not_)
-            yield _any_of([f"not ({text})" if " and " in text or " or " in text else f"not {text}"])
+            yield _any_of([_negate(self.join(when.not_))])
 
 
+_CONTAINS = re.compile(r'("[^"\\]*") in (\w+)')
+"""The test that a text contains another."""
 _LEAF = "leaf"
 _OWNER_NAME = "path"
 
@@ -237,6 +243,17 @@ def _branch(keyword: str, operands: Sequence[PolicyTest]) -> list[str]:
     margin = " " * (INDENT + 4)
     rest = [f"{margin}{word} {text}" for text in texts[1:]]
     return [f"        {keyword} (", f"{margin}{texts[0]}", *rest, "        ):"]
+
+
+def _negate(text: str) -> str:
+    """Write the opposite of an expression.
+
+    >>> _negate('"norm" in name'), _negate("p.ndim < 2"), _negate("a or b")
+    ('"norm" not in name', 'not p.ndim < 2', 'not (a or b)')
+    """
+    if match := _CONTAINS.fullmatch(text):
+        return f"{match[1]} not in {match[2]}"
+    return f"not ({text})" if " and " in text or " or " in text else f"not {text}"
 
 
 def _any_of(tests: Iterable[str]) -> PolicyTest:

@@ -15,7 +15,14 @@ from decay_audit.emit.python.literals import LINE_LENGTH, comment, number, strin
 from decay_audit.emit.rule.branches import BranchCode, write_branches
 from decay_audit.emit.rule.classes import is_installed
 from decay_audit.emit.rule.kinds import Kind, find_kinds
-from decay_audit.emit.rule.layers import LayerCode, find_layers, write_groups, write_last_layer, write_layer_function
+from decay_audit.emit.rule.layers import (
+    TIMM_FUNCTION,
+    LayerCode,
+    find_layers,
+    write_groups,
+    write_last_layer,
+    write_layer_function,
+)
 from decay_audit.emit.rule.optimizer_function import write_optimizer
 from decay_audit.emit.rule.policy import policy_groups, write_policy
 from decay_audit.emit.rule.rule_code import RuleCode, write_coefficient, write_rate
@@ -128,7 +135,8 @@ def _render_conditions(
     branch_code = write_branches(rule.branches, dict(enumerate(rule.variables)), message)
     if rule.layers is not None:
         helper = tuple(write_layer_function(rule.layers))
-        branch_code = replace(branch_code, helper=helper, uses_bare_names=True)
+        imports = branch_code.imports | ({TIMM_FUNCTION} if rule.layers.by_timm else set())
+        branch_code = replace(branch_code, helper=helper, uses_bare_names=True, imports=imports)
     return _render(rule, targets, kinds, branch_code)
 
 
