@@ -45,7 +45,7 @@ def keep_modules() -> Iterator[list[nn.Module]]:
             handle.remove()
 
 
-class _Model(Struct, frozen=True, kw_only=True):
+class _AuditedModel(Struct, frozen=True, kw_only=True):
     """The model, and its trainable parameters that are in no optimizer, by name."""
 
     module: nn.Module
@@ -73,7 +73,7 @@ def with_sources(
         return tuple(optimizers)
     trainable = [parameter for parameter in model.parameters() if id(parameter) in names and parameter.requires_grad]
     without_optimizer = {names[id(tensor)]: tensor for tensor in trainable if id(tensor) not in in_optimizers}
-    sources = _sources(foreign, _Model(module=model, without_optimizer=without_optimizer), before)
+    sources = _sources(foreign, _AuditedModel(module=model, without_optimizer=without_optimizer), before)
     return tuple(
         replace(
             optimizer,
@@ -94,7 +94,7 @@ def _tensors(group: Mapping[str, object]) -> list[torch.Tensor]:
 
 
 def _sources(
-    foreign: Mapping[int, torch.Tensor], model: _Model, before: Mapping[str, torch.Tensor]
+    foreign: Mapping[int, torch.Tensor], model: _AuditedModel, before: Mapping[str, torch.Tensor]
 ) -> dict[int, ForeignSource]:
     former = {id(tensor): name for name, tensor in before.items()}
     sources = {key: ForeignSource(kind="replaced", name=former[key]) for key in foreign if key in former}
