@@ -926,3 +926,53 @@ def test_a_guessed_input_has_the_width_of_a_matrix_and_not_the_size_1_of_a_vecto
 def test_a_vector_that_one_number_of_data_scales_is_guessed_to_be_a_scale() -> None:
     waves = Lambda(lambda x, p, q: torch.sin(x.unsqueeze(-1) * p + q), (8,), (8,))
     assert roles(waves, (2, C)) == {"p": "scale guess", "q": "bias likely"}
+
+
+class WavesOfTimes(nn.Module):
+    """Takes one number for each item of a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stuff = nn.Parameter(torch.ones(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        (batch,) = x.shape
+        return torch.sin(x.view(batch, 1) * self.stuff)
+
+
+class NormOfPlaces(nn.Module):
+    """Normalizes over both dimensions of an image, with a gain for each place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stuff = nn.Parameter(torch.ones(7, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, _, _ = x.shape
+        return F.layer_norm(x.reshape(batch * channels, 7, 5), (7, 5), self.stuff)
+
+
+class Windows(nn.Module):
+    """Takes an image of tokens, whose sides are whole numbers of windows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project = nn.Linear(C, C)
+        self.stuff = nn.Parameter(torch.zeros(16, 16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, height, width, _ = x.shape
+        x = self.project(x).view(batch, height // 4, 4, width // 4, 4, C).transpose(2, 3).reshape(-1, 16, C)
+        return (x @ x.transpose(1, 2) + self.stuff).softmax(-1) @ x
+
+
+@pytest.mark.parametrize(
+    ("model", "role"),
+    [(WavesOfTimes, "scale"), (NormOfPlaces, "norm_weight"), (Windows, "relative_position_bias")],
+)
+def test_times_images_of_one_channel_and_images_of_tokens_are_tried_without_an_input(
+    model: type[nn.Module], role: str
+) -> None:
+    found = {item.parameter.name: item.role for item in classify(read(model()).parameters)}
+    without = {item.parameter.name: item.role for item in classify(read(model(), no_trace=True).parameters)}
+    assert (found["stuff"], without["stuff"]) == (role, "unclassified")

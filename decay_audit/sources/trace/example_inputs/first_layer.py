@@ -1,4 +1,4 @@
-"""Guess inputs for a model that declares none: from the first layer, then from the first matrix, then token ids."""
+"""Guess inputs for a model that declares none: from the first layer, the first matrix, then token ids and numbers."""
 
 import inspect
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ Shape = tuple[int, ...]
 
 
 def guessed_inputs(model: nn.Module) -> tuple[ExampleInputs, ...]:
-    """Guess the inputs from the first layer, then from the first matrix; try token ids last."""
+    """Guess the inputs from the first layer, then from the first matrix; try token ids and single numbers last."""
     if not inspect.signature(model.forward).parameters:
         return (ExampleInputs(),)
     required = required_arguments(model)
@@ -82,8 +82,10 @@ def _first_arguments(model: nn.Module, name: str) -> list[ExampleInputs]:
     matrix_shapes = _matrix_shapes(model) if has_forward else ()
     shapes = dict.fromkeys(shape for shape in matrix_shapes if shape not in _layer_shapes(first))
     fitting_matrix = [_floats(shape, dtype, "the first matrix or vector") for shape in shapes for dtype in dtypes]
-    last_resort = [_ids("as no float input that was tried fits")] if has_forward and not ids else []
-    return [*ids, *fitting_layer, *fitting_matrix, *last_resort]
+    if not has_forward:
+        return [*ids, *fitting_layer]
+    token_ids = [] if ids else [_ids("as no float input that was tried fits")]
+    return [*ids, *fitting_layer, *fitting_matrix, *token_ids, *_numbers(dtype)]
 
 
 def _is_numeric(tensor: torch.Tensor) -> bool:
@@ -99,7 +101,9 @@ def _layer_shapes(layer: nn.Module | None) -> list[Shape]:
         case nn.Conv3d():
             return [(1, layer.in_channels, 16, side, side) for side in (224, 112, 32)]
         case nn.Linear():
-            return [(2, layer.in_features), (2, TOKENS, layer.in_features), *_patched_images(layer.in_features)]
+            features = layer.in_features
+            grid = (2, TOKENS, TOKENS, features)  # an image of tokens, as attention in windows takes it
+            return [(2, features), (2, TOKENS, features), *_patched_images(features), grid]
         case nn.RNNBase():
             return [(2, TOKENS, layer.input_size)]
         case _:
@@ -139,11 +143,23 @@ def _matrix_shapes(model: nn.Module) -> Iterator[Shape]:
     for size in sizes:
         yield (2, SIDE, SIDE, size)
         yield (2, size, SIDE, SIDE, SIDE)
+    if len(matrix) == 2:  # a number for each place of an image, such as the gain of a norm
+        yield (2, 1, *matrix)
 
 
 def _ids(reason: str) -> ExampleInputs:
     note = f"traced with int64 ids of shape 1x{TOKENS}, {reason}"
     return ExampleInputs(args=(int_tensor(),), notes=(note,))
+
+
+def _numbers(dtype: torch.dtype) -> list[ExampleInputs]:
+    """List inputs with one number for each item of a batch: times, then ids of classes."""
+    tensors = (torch.empty(TOKENS, dtype=dtype, device="meta"), int_tensor(TOKENS))
+    reason = "as no input of more dimensions that was tried fits"
+    return [
+        ExampleInputs(args=(tensor,), notes=(f"traced with {kind} of shape {TOKENS}, {reason}",))
+        for tensor, kind in zip(tensors, ("an input", "int64 ids"), strict=True)
+    ]
 
 
 def _floats(shape: Shape, dtype: torch.dtype, source: str) -> ExampleInputs:
