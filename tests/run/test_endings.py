@@ -149,6 +149,16 @@ def test_what_cannot_be_run_is_one_clear_message(
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.skipif("DECAY_AUDIT_OLD_PYTHON" not in os.environ, reason="names a Python 3.8 with torch 1.8")
+def test_the_recorder_works_in_an_old_python_with_an_old_torch(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(scripts.NET)
+    (tmp_path / "train.py").write_text(scripts.SEVERAL_MODELS)
+    result = process(tmp_path, "run", "--", os.environ["DECAY_AUDIT_OLD_PYTHON"], "train.py")
+    assert "note: stopped before its first step; the script made AdamW" in result.stderr
+    assert "note: the script wrote 1 file: checkpoint.pt\n" in result.stderr
+    assert DECAYED in result.stdout
+
+
 def test_the_users_own_sitecustomize_runs_too_and_may_fail(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "sitecustomize.py").write_text("open('ran', 'w').close(); raise RuntimeError('broken')")
