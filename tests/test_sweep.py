@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 from typer.testing import CliRunner, Result
 
+from decay_audit.api.functions import dask_cluster
 from decay_audit.api.functions.sweeping import find_targets
 from decay_audit.cli.main import app
 from tests.remote.web_server import serve
@@ -148,3 +149,24 @@ def test_the_table_of_a_sweep_is_no_input_of_it(folder: Path, tmp_path: Path) ->
     before = table.read_text()
     assert sweep(table, "-o", table).exit_code == 2
     assert table.read_text() == before
+
+
+def test_two_workers_of_a_cluster_write_the_rows_of_one_process(folder: Path, tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    alone, together = tmp_path / "alone.csv", tmp_path / "together.csv"
+    for number in range(40):  # more than one worker gets at a time
+        (tmp_path / f"{number:02}.safetensors").write_bytes((folder / "a.safetensors").read_bytes())
+    names = [str(folder), str(tmp_path / "*.safetensors")]
+    sweep(*names, "-o", alone)
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        done = CliRunner().invoke(app, ["sweep", *names, "-o", str(together), "--cluster", cluster.scheduler_address])
+    assert done.exit_code == 2  # one of the files is no checkpoint
+    assert together.read_bytes() == alone.read_bytes()
+
+
+def test_a_cluster_that_cannot_be_reached_is_bad_input(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(dask_cluster, "_TIMEOUT", 0.5)
+    done = sweep(folder, "--cluster", "tcp://127.0.0.1:9")
+    assert done.exit_code == 2
+    assert "tcp://127.0.0.1:9 cannot be used" in done.stderr

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit import rulesets
+from decay_audit.api.functions import dask_cluster
 from decay_audit.api.options import AuditOptions
 from decay_audit.api.pipeline import run
 from decay_audit.api.request import request_for
@@ -125,19 +127,29 @@ def _below(folder: str) -> Iterator[str]:
 
 
 def sweep(
-    targets: Iterable[str], options: AuditOptions, *, processes: int = 1, skip: Collection[str] = ()
+    targets: Iterable[str],
+    options: AuditOptions,
+    *,
+    processes: int = 1,
+    cluster: str | None = None,
+    skip: Collection[str] = (),
 ) -> Iterator[SweepRow]:
     """Read targets, and yield one row for each.
 
     Args:
-        processes: how many processes read at the same time.
+        processes: how many processes of this machine read at the same time.
+        cluster: the address of a Dask scheduler, such as `tcp://host:8786`, whose workers read instead of this machine.
+            They need decay-audit, and see the targets under the same names.
         skip: the names of targets that are not read.
 
     Raises:
-        DecayAuditError: the ruleset cannot be loaded, or a process was killed.
+        DecayAuditError: the ruleset cannot be loaded, a process was killed, or the cluster cannot be reached.
     """
     ruleset = rulesets.load(options.rules)
     remaining = (target for target in targets if remote.hide_credentials(target) not in skip)
+    if cluster is not None:
+        yield from dask_cluster.map_in_order(cluster, partial(_read_rows, options=options), _chunks(remaining))
+        return
     if processes <= 1:
         for target in remaining:
             yield read_row(target, options, ruleset)

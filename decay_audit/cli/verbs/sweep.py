@@ -42,6 +42,14 @@ Rows = Annotated[
 ]
 Resume = Annotated[bool, Option("Output", "Continue the file: leave out the checkpoints that it has rows of.")]
 Processes = Annotated[int | None, Option("Output", "How many processes read; by default one a core.", metavar="N")]
+Cluster = Annotated[
+    str | None,
+    Option(
+        "Output",
+        "Let the workers of a Dask cluster read: the address of its scheduler.",
+        metavar="ADDRESS",
+    ),
+]
 
 
 def sweep(
@@ -50,6 +58,7 @@ def sweep(
     output: Rows = None,
     resume: Resume = False,
     processes: Processes = None,
+    cluster: Cluster = None,
     options: Annotated[AuditOptions, takes("Ruleset", names=("key", "no_cache", "select", "ignore"))],
     messages: Annotated[OutputOptions, takes(names=("color", "quiet"))],
 ) -> None:
@@ -68,7 +77,11 @@ def sweep(
     elif resume:
         raise DecayAuditError("--resume needs the file to continue", "-o FILE")
     rows = sweeping.sweep(
-        sweeping.find_targets(targets, output=output), options, processes=processes or os.cpu_count() or 1, skip=names
+        sweeping.find_targets(targets, output=output),
+        options,
+        processes=processes or os.cpu_count() or 1,
+        cluster=cluster,
+        skip=names,
     )
     on_same_terminal = output is None and sys.stdout.isatty()
     summary = _Summary()
