@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from decay_audit.checks.codes import CODES
 from decay_audit.cli import app
 from decay_audit.model.choices import Format
 
@@ -128,7 +129,8 @@ def test_exit_zero_and_ignore_make_a_finding_pass_and_fail_on_makes_a_warning_fa
         (["check"], "nothing to check"),
         (["explain", LINEAR], "needs a parameter's name"),
         (["explain", LINEAR, "weigth"], "weight"),
-        (["explain", "DA999"], "DA999"),
+        (["explain", "DA999"], "no code DA999"),
+        (["explain"], "explain needs a target and the name of a parameter, or a code"),
         (["emit", LINEAR, "--optimizer", "AdamV"], "AdamW"),
         (["rules", "show", "tim"], "timm"),
         (["diff", LINEAR, "-r", "timm", "-r", "no-bias", "-w", "nan"], "0 or more"),
@@ -466,3 +468,11 @@ def test_a_mistake_in_the_command_line_is_a_message_in_plain_words(
 def test_an_option_of_another_command_is_said_to_be_one(arguments: list[str], hint: str) -> None:
     result = runner.invoke(app, arguments, prog_name="decay-audit")
     assert (result.exit_code, result.stderr) == (2, f"error: no such option: {arguments[1]}\nhint: {hint}\n")
+
+
+def test_explain_lists_all_codes_and_those_that_begin_alike() -> None:
+    listed = runner.invoke(app, ["explain", "--list"]).stdout.splitlines()
+    assert [line.split()[:2] for line in listed] == [[code, entry.severity] for code, entry in CODES.items()]
+    assert runner.invoke(app, ["explain", "da70"]).stdout.splitlines() == [
+        line for line in listed if line[:4] == "DA70"
+    ]

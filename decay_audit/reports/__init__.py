@@ -266,7 +266,7 @@ def render_explanation(explanation: "Explanation", options: Options = DEFAULT_OP
 
 
 def render_code(code: str, options: Options = DEFAULT_OPTIONS) -> str:
-    """Render what a code means.
+    """Render what a code means, or list the codes that begin with it.
 
     Raises:
         DecayAuditError: there is no such code.

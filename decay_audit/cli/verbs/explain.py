@@ -5,17 +5,17 @@ from typing import Annotated
 
 import typer
 
-from decay_audit.api.options import AuditOptions, OutputOptions
+from decay_audit.api.options import AuditOptions, Option, OutputOptions
 from decay_audit.cli import screen
 from decay_audit.cli.arguments import complete_target_or_code
 from decay_audit.cli.command import takes
 from decay_audit.errors import DecayAuditError
 
 TargetOrCode = Annotated[
-    str,
+    str | None,
     typer.Argument(
         metavar="TARGET|CODE",
-        help="A target, or a code such as DA101.",
+        help="A target, or a code such as DA101; DA3 lists the codes that begin with it.",
         show_default=False,
         autocompletion=complete_target_or_code,
     ),
@@ -29,9 +29,10 @@ ParameterName = Annotated[
 
 
 def explain(
-    target: TargetOrCode,
+    target: TargetOrCode = None,
     name: ParameterName = None,
     *,
+    list_: Annotated[bool, Option("Output", "List all codes of findings.")] = False,
     options: Annotated[AuditOptions, takes("Ruleset", "Model", "Optimizer", "Run length", "Function")],
     output: Annotated[OutputOptions, takes(names=("output", "color", "quiet", "verbose"))],
 ) -> None:
@@ -39,7 +40,14 @@ def explain(
     from decay_audit import reports
 
     print_options = screen.report_options(output)
-    if name is None and re.fullmatch(r"(?i)DA\d+", target):
+    if list_ and target is None:
+        target = "DA"
+    if target is None:
+        raise DecayAuditError(
+            "explain needs a target and the name of a parameter, or a code",
+            "decay-audit explain model.py NAME, or decay-audit explain DA101; `explain --list` lists the codes",
+        )
+    if name is None and re.fullmatch(r"(?i)DA\d*", target):
         screen.write(reports.render_code(target.upper(), print_options), output.output)
         return
     if name is None:

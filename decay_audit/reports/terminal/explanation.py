@@ -76,17 +76,29 @@ def render(explanation: Explanation, options: Options) -> str:
 
 
 def render_code(code: str, options: Options) -> str:
-    """Write what a code means.
+    """Write what a code means; or list the codes that begin with `code`, each with its title.
 
     Raises:
         DecayAuditError: there is no such code.
     """
-    if code not in CODES:
-        near = get_close_matches(code, CODES, n=1, cutoff=0.0)
-        raise DecayAuditError(f"no code {code}", f"did you mean {near[0]}? codes: {', '.join(CODES)}")
-    entry = CODES[code]
-    head = paint(f"{code} {entry.severity}", entry.severity, color=options.color)
-    return "\n".join([f"{head}  {entry.title}", "", *layout.paragraph("  ", entry.explanation, options.width), ""])
+    if code in CODES:
+        entry = CODES[code]
+        head = paint(f"{code} {entry.severity}", entry.severity, color=options.color)
+        return "\n".join([f"{head}  {entry.title}", "", *layout.paragraph("  ", entry.explanation, options.width), ""])
+    codes = [known for known in CODES if known.startswith(code)]
+    if not codes:
+        near = get_close_matches(code, CODES, n=1, cutoff=0.7)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise DecayAuditError(f"no code {code}", f"{hint}`decay-audit explain --list` lists the codes")
+    return "".join(f"{line}\n" for known in codes for line in _code_lines(known, options))
+
+
+def _code_lines(code: str, options: Options) -> Iterator[str]:
+    """Write the line of a code in a list; a long title goes on below its beginning."""
+    head = f"{code} {CODES[code].severity:<7}"
+    first, *rest = layout.paragraph(f"{head}  ", CODES[code].title, options.width)
+    yield paint(head, CODES[code].severity, color=options.color) + first.removeprefix(head)
+    yield from rest
 
 
 def condition(when: When) -> str:

@@ -22,8 +22,11 @@ def render(rulesets: Sequence[RuleSet], options: Options) -> str:
     for ruleset in rulesets:
         lines.extend(_lines(ruleset, width, options, whole=whole))
     if not whole:
-        lines.extend(["", f"{count_noun(len(rulesets), 'ruleset')}; `decay-audit rules list WORD` finds some of them,"])
-        lines.append("--verbose shows what each spares and its source, `decay-audit rules show NAME` the file")
+        note = (
+            f"{count_noun(len(rulesets), 'ruleset')}; `decay-audit rules list WORD` finds some of them, --verbose "
+            "shows what each spares and its source, `decay-audit rules show NAME` the file"
+        )
+        lines += ["", *layout.paragraph("", note, options.width)]
     return "".join(f"{line}\n" for line in lines)
 
 
