@@ -170,9 +170,9 @@ def _emit_for_framework(
     from decay_audit import emit
     from decay_audit.emit import frameworks
 
-    target = code_options.for_
+    framework = code_options.for_
     text = ""
-    if target in ("lightning", "trainer"):
+    if framework in ("lightning", "trainer"):
         text = write_code(loaded, plan, code_options, options.rules, others, originals)
     types = type(loaded.built.model).__mro__ if loaded.built is not None else ()
     copy = next(iter(originals.copies.values())) if originals is not None else None
@@ -185,12 +185,12 @@ def _emit_for_framework(
         has_optimizer="def make_optimizer(" in text,
         is_lightning=any(kind.__name__ == "LightningModule" for kind in types),
     )
-    written = frameworks.write(target, request, approximate=code_options.approximate)
-    if target == "timm" and not written.differences and find_spec("timm") is not None:
+    written = frameworks.write(framework, request, approximate=code_options.approximate)
+    if framework == "timm" and not written.differences and find_spec("timm") is not None:
         with import_context(loaded):
             emit.verify(written.text, plan, None if loaded.built is None else loaded.built.model)
     differing = [f"{name}: {reason}" for name, reason in written.differences.items()]
-    approximations = [f"{target} differs in {count_noun(len(differing), 'parameter')}: {first_few(differing, 5)}"]
+    approximations = [f"{framework} differs in {count_noun(len(differing), 'parameter')}: {first_few(differing, 5)}"]
     return EmittedCode(text=written.text, notes=(*written.notes, *(approximations if differing else ())))
 
 

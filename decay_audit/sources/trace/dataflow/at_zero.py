@@ -16,6 +16,7 @@ _FUNCTIONS: Mapping[str, Callable[[float], float]] = {
     "sigmoid": lambda value: 1 / (1 + exp(-value)),
     "softplus": lambda value: log1p(exp(value)),
 }
+"""What operators make of a value."""
 WITH_NUMBER: Mapping[str, Callable[[float, float], float]] = {
     "add": lambda value, number: value + number,
     "sub": lambda value, number: value - number,

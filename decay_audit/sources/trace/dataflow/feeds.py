@@ -1,7 +1,7 @@
-"""Follow what a gain scaled to the next layer: a linear layer or convolution, a residual addition, the head. No torch.
+"""Find what the data that a gain scaled flows into: a linear layer or convolution, or a residual addition. No torch.
 
 A gain is what data is multiplied with elementwise, or the weight of a norm. The values that it scaled keep its name
-through activations, shapes and products of data, until a layer, a norm or a sum of two branches uses them up.
+through activations, changes of shape and products of data, up to a layer, a norm or a sum of two branches.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ _NOTHING: frozenset[str] = frozenset()
 
 
 def feeds_of(call: OperatorCall) -> Iterator[Feed]:
-    """Yield what this call feeds with data that a gain scaled."""
+    """Yield each gain that scaled data of this call, with the layer's weight that the data meets, or RESIDUAL."""
     data = [operand for operand in call.operands if is_data(operand)]
     if _is_layer(call):
         weights = sorted({origin.parameter for _, origin in origins_of(*_weights(call))})
@@ -44,8 +44,10 @@ def with_gains(call: OperatorCall, result: Provenance) -> Provenance:
     if not result.is_data or (call.operator in KEEPS_VALUES and len(data) == 1):
         return result
     if call.operator in NORM_LAYERS:
-        own = frozenset(origin.parameter for operand, origin in origins_of(*call.operands) if operand.slot == "weight")
-        return replace(result, gains=own, computed_by=_NOTHING)
+        gains = frozenset(
+            origin.parameter for operand, origin in origins_of(*call.operands) if operand.slot == "weight"
+        )
+        return replace(result, gains=gains, computed_by=_NOTHING)
     if _is_layer(call):
         return replace(
             result, gains=_NOTHING, computed_by=frozenset(origin.parameter for _, origin in origins_of(*_weights(call)))
