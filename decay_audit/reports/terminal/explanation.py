@@ -189,7 +189,7 @@ def _rule(answer: RuleAnswer, explanation: Explanation) -> str:
 
 
 def _presets(explanation: Explanation, limit: int) -> Iterator[str]:
-    for decays, words in ((True, "decayed by"), (False, "spared by"), (None, "not decided by")):
+    for decays, words in ((True, "decayed by"), (False, "spared by"), (None, "refused by")):
         names = [escape_control(other.ruleset) for other in explanation.other_rulesets if other.decays is decays]
         if names:
             yield f"{words} {first_few(names, limit)}"

@@ -115,7 +115,7 @@ def _needing_a_model(names: Sequence[str], options: Options) -> Iterator[str]:
 
 def _refused(names: Sequence[str], options: Options) -> Iterator[str]:
     if names:
-        yield from layout.paragraph("  not decided by ", ", ".join(map(escape_control, names)), options.width)
+        yield from layout.paragraph("  this model is refused by ", ", ".join(map(escape_control, names)), options.width)
 
 
 def _nearest(match: RulesetMatch, options: Options) -> Iterator[str]:
