@@ -111,6 +111,28 @@ def test_the_changed_file_runs_and_its_optimizer_has_the_planned_groups(
     assert [line for line in text.splitlines() if line in untouched and line] == [line for line in untouched if line]
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    "imports", ["import torch\nfrom torch import optim\n", "import torch\n", "import torch; import sys\n"]
+)
+def test_code_right_after_the_imports_runs_with_the_new_imports_above_the_function(
+    imports: str, newline: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "train.py"
+    lines = (
+        "model = torch.nn.Sequential(torch.nn.Linear(2, 2))\nmade = torch.optim.AdamW(model.parameters(), lr=1e-3)\n"
+    )
+    path.write_bytes(f"{imports}{lines}".replace("\n", newline).encode())
+    result = CliRunner().invoke(app, ["emit", "torch.nn:Linear(2, 2)", "--diff", str(path), "--write"])
+    assert result.exit_code == 0, result.stderr
+    namespace: dict[str, Any] = {}
+    exec(path.read_bytes(), namespace)
+    sizes = [[p.ndim for p in group["params"]] for group in namespace["made"].param_groups]
+    assert sizes == [[2], [1]]
+    text = path.read_bytes()
+    assert text.count(b"\n") == text.count(newline.encode())
+
+
 def test_the_diff_writes_nothing_and_patch_applies_it(tmp_path: Path) -> None:
     path = write(tmp_path, "AdamW(model.parameters(), lr=1e-3)")
     before = path.read_bytes()
@@ -161,8 +183,8 @@ def test_imports_that_the_file_has_are_not_added_and_its_names_are_not_taken(tmp
         ("AdamW([model.lin.weight, model.lin.bias])", "a list of parameters or of param groups"),
         ("AdamW([{'params': model.parameters()}])", "a list of parameters or of param groups"),
         ("AdamW(groups(model))", "may be param groups already"),
-        ("AdamW(model.named_parameters())", "named parameters"),
-        ("AdamW(model)", "not all parameters of one model"),
+        ("AdamW(model.named_parameters())", "pairs of names and parameters"),
+        ("AdamW(model)", "does not take all parameters of one model, but `model`"),
         ("Sgd(model.parameters(), .1, .9, 0, 1e-4)", "weight_decay is given by position"),
         ("model", "no call makes an optimizer"),
     ],

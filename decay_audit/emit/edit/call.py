@@ -185,7 +185,7 @@ def _model(source: SourceFile, argument: ast.expr, line: int) -> tuple[str, bool
         case ast.List() | ast.Tuple() | ast.ListComp() | ast.GeneratorExp():
             reason = "a list of parameters or of param groups"
         case ast.Call(func=ast.Attribute(attr="named_parameters")):
-            reason = "named parameters, and the groups of the emitted function have no names"
+            reason = "pairs of names and parameters, which --diff does not replace"
         case ast.Call(func=ast.Name(id=function)):
             raise source.refusal(
                 line,
@@ -194,7 +194,7 @@ def _model(source: SourceFile, argument: ast.expr, line: int) -> tuple[str, bool
             )
         case _:
             reason = f"`{source.code(argument)}`"
-    raise source.refusal(line, f"the optimizer takes {reason}, not all parameters of one model", WRITE_IT_OUT)
+    raise source.refusal(line, f"the optimizer does not take all parameters of one model, but {reason}", WRITE_IT_OUT)
 
 
 def _without_filter(argument: ast.expr) -> tuple[ast.expr, bool]:

@@ -55,11 +55,12 @@ class SourceFile(Struct, frozen=True, kw_only=True, eq=False):
         return ast.unparse(node) if "\n" in text or "\r" in text else text
 
     def replace(self, replacements: Iterable[Replacement]) -> str:
-        """Return the text with some parts replaced. The parts do not overlap."""
-        text = self.text
-        for start, end, new in sorted(replacements, reverse=True):
-            text = text[:start] + new.replace("\n", self.newline).encode() + text[end:]
-        return text.decode()
+        """Return the text with parts replaced. They do not overlap; insertions at one offset keep their order."""
+        parts, offset = [], 0
+        for start, end, new in sorted(replacements, key=lambda replacement: replacement[:2]):
+            parts += [self.text[offset:start], new.replace("\n", self.newline).encode()]
+            offset = end
+        return b"".join([*parts, self.text[offset:]]).decode()
 
     def refusal(self, line: int, reason: str, hint: str) -> DecayAuditError:
         """Make the error for a line that is not understood."""
