@@ -11,13 +11,14 @@ from operator import attrgetter
 
 from decay_audit.checks.observed_plan import effective_weight_decay, has_known_decay
 from decay_audit.checks.optimizers.coefficients import TOLERANCE
+from decay_audit.model.horizon import DecayOverRun, Horizon
 from decay_audit.model.observations import Observation, Optimizer
 from decay_audit.reports.folding import FoldedRow, ParameterEntry
 from decay_audit.reports.report import Report
 from decay_audit.reports.totals import factors
 from decay_audit.roles.words import Confidence, label
 from decay_audit.rulesets.plan import FROZEN, Decision
-from decay_audit.text import escape_control, first_few, format_coefficient, format_shape
+from decay_audit.text import escape_control, first_few, format_coefficient, format_kept, format_number, format_shape
 
 # Texts of cells, and the marks after roles and coefficients that `legend` explains.
 SPARED = "-"
@@ -39,11 +40,16 @@ Cell = Callable[[Decision], str]
 """Makes the text of a cell from a decision; "" is an empty cell."""
 
 
-def columns(report: Report) -> dict[str, Cell]:
-    """List the columns after the role, by title. The last column has no title; it holds the remarks."""
+def columns(report: Report, *, over_run: bool = False) -> dict[str, Cell]:
+    """List the columns after the role, by title. The last column has no title; it holds the remarks.
+
+    Args:
+        over_run: whether there are columns on what decay comes to over the run, if its length is known.
+    """
     return {
         "decay": decay,
         **_optimizer_columns(report),
+        **(_over_run_columns(report.horizon) if over_run and report.horizon is not None else {}),
         "lr": lambda decision: "" if decision.lr_scale == 1 else factors([decision.lr_scale]),
         "optimizer": lambda decision: escape_control(decision.use or ""),
         "rule": lambda decision: escape_control(decision.rule),
@@ -51,12 +57,32 @@ def columns(report: Report) -> dict[str, Cell]:
     }
 
 
-def entries(report: Report) -> list[ParameterEntry]:
+def _over_run_columns(horizon: Horizon) -> dict[str, Cell]:
+    """Make the columns `kept` and `remembers`: the part that decay alone leaves, and the time scale in steps."""
+    decays: dict[str, list[DecayOverRun]] = defaultdict(list)
+    for group in horizon.groups:
+        for name in group.parameters:
+            decays[name].append(group.decay)
+
+    def kept(decision: Decision) -> str:
+        return ", ".join(
+            UNKNOWN if decay.kept is None else ("about " if decay.approximate else "") + format_kept(decay.kept)
+            for decay in decays.get(decision.name, ())
+        )
+
+    def remembers(decision: Decision) -> str:
+        steps = [decay.timescale_steps for decay in decays.get(decision.name, ()) if decay.timescale_steps]
+        return ", ".join(f"{format_number(value)} steps" for value in steps)
+
+    return {"kept": kept, "remembers": remembers}
+
+
+def entries(report: Report, *, over_run: bool = False) -> list[ParameterEntry]:
     """Make an entry for each decision; its cells are the layer, then the columns.
 
     Decisions with equal results share their cells, unless there are optimizers: these treat each parameter by itself.
     """
-    cells = tuple(columns(report).values())
+    cells = tuple(columns(report, over_run=over_run).values())
     has_optimizers = bool(report.optimizers)
     shared: dict[object, tuple[str, tuple[str, ...]]] = {}
     parameter_entries = []

@@ -10,6 +10,7 @@ from decay_audit.model.choices import SEVERITIES
 from decay_audit.reports import totals
 from decay_audit.reports.columns import columns, entries, shape_text
 from decay_audit.reports.document import versions_of
+from decay_audit.reports.document.over_run_text import group_texts, run_text
 from decay_audit.reports.finding_summary import location, notes, parameter_names, verdict
 from decay_audit.reports.folding import FoldedRow, fold
 from decay_audit.reports.options import Options, PageParts
@@ -86,8 +87,8 @@ class ReportContext(Struct, frozen=True, kw_only=True):
 def context_of(report: Report, options: Options) -> ReportContext:
     """Make the texts of a report."""
     ruleset, every = report.plan.ruleset, totals.count(report.plan.decisions)
-    rows = fold(entries(report))
-    titles = [*columns(report)]
+    rows = fold(entries(report, over_run=True))
+    titles = [*columns(report, over_run=True)]
     filled_columns = [index for index, _ in enumerate(titles) if any(row.cells[index + 1] for row in rows)]
     filled_titles = [titles[index] or "remarks" for index in filled_columns]
     return ReportContext(
@@ -102,12 +103,19 @@ def context_of(report: Report, options: Options) -> ReportContext:
         versions=_versions(report),
         bars=_bars(report),
         findings=tuple(_cards(report)),
-        notes=tuple(map(escape_control, notes(report))),
+        notes=(*_over_run(report), *map(escape_control, notes(report))),
         code=options.page.code,
         titles=("parameter", "count", "shape", "layer", "role", *filled_titles),
         rows=tuple(_row(row, filled_columns) for row in rows[:_MOST_ROWS]),
         rows_left_out=f" (the first {_MOST_ROWS} of {len(rows):,})" if len(rows) > _MOST_ROWS else "",
     )
+
+
+def _over_run(report: Report) -> Iterator[str]:
+    """Write what decay comes to over the run, if its length is known."""
+    if report.horizon is not None:
+        yield f"over a run of {run_text(report.horizon)}"
+        yield from group_texts(report.horizon, full=False)
 
 
 def extras_of(page: PageParts) -> dict[str, Any]:
