@@ -167,6 +167,16 @@ def test_audits_of_one_run_share_a_page(project: Path) -> None:
     assert [report["ruleset"]["name"] for report in json.loads(page.scripts["report"])] == ["no-norm-no-bias", "timm"]
 
 
+def test_a_page_of_broken_audits_alone_says_why_and_draws_nothing(project: Path) -> None:
+    (project / "pyproject.toml").write_text("[[tool.decay-audit.audits]]\ntarget = 'gone<b>.py'\n")
+    CliRunner().invoke(app, ["check", "-o", "decay.html"])
+    document = (project / "decay.html").read_text()
+    page = _Elements(document)
+    assert any("could not be run: no such file: gone<b>.py" in text for text in page.texts)
+    assert "b" not in {tag for tag, _ in page.elements}
+    assert "d3.treemap" not in document  # the script that draws is left out
+
+
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
 def test_the_page_spells_numbers_of_blocks_as_the_tables_do() -> None:
     script = (Path(html.__file__).parent / "templates/page.js").read_text()
