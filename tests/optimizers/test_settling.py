@@ -129,6 +129,19 @@ def test_several_momenta_settle_too(lr: float) -> None:
         assert observation.settled_rate == pytest.approx((1 + 10 + 100) / 3 * WEIGHT_DECAY, rel=0.05)
 
 
+@pytest.mark.parametrize("factor", [1.0, 0.0])
+def test_a_second_decay_that_does_not_follow_the_coefficient_is_no_schedule(factor: float) -> None:
+    class Twice(Custom):
+        def update(self, weight: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
+            weight.mul_(1 - factor * group["lr"] * WEIGHT_DECAY)
+            self.shrink(weight)
+
+    model = nn.Linear(24, 32)
+    for observation in observed(Twice(model.parameters()), model):
+        assert observation.movement == "proportional"
+        assert observation.measured_rate == pytest.approx((1 + factor) * WEIGHT_DECAY, rel=1e-3)
+
+
 @pytest.mark.parametrize("clipped", [True, False])
 def test_a_norm_that_limits_the_step_only_for_large_gradients_is_no_schedule(*, clipped: bool) -> None:
     class Rescaled(Custom):

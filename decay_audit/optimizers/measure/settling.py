@@ -14,10 +14,11 @@ import torch
 from msgspec.structs import replace
 
 from decay_audit.errors import OptimizerError
+from decay_audit.model.observations import Movement
 from decay_audit.optimizers.measure.conditions import HISTORY, amounts_by_condition, exact_steps
 from decay_audit.optimizers.measure.laws import effect_by_law, multiple, projection
 from decay_audit.optimizers.measure.movement import NOISE_OF_DIFFERENCE, StepEffect, effect_of_step, rounding_error
-from decay_audit.optimizers.measure.probe import LR_IF_ZERO, Factors, History, ProbeResult, probe
+from decay_audit.optimizers.measure.probe import LR_IF_ZERO, NO_HISTORY, Factors, History, ProbeResult, probe
 from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS
 
 QUARTER = 16
@@ -175,10 +176,11 @@ def _changed_by_training(
         is_kept = not needs_gradient or _is_close(_fraction_by_coefficient(large, more_large, key), rate)
         if not (is_kept and _is_close(fraction, rate)):
             changed[key] = fraction
-    scheduled = _find_changed_by_schedule(take_steps, changed)
+    causes = _causes_of_changes(take_steps, changed)
     return {
-        key: replace(effects[key], movement="scheduled" if key in scheduled else "normalized", settled_rate=None)
+        key: replace(effects[key], movement=cause, settled_rate=None)
         for key in changed
+        if (cause := causes.get(key, "normalized")) is not None
     }
 
 
@@ -194,25 +196,32 @@ def _refuse_infinities(optimizer: torch.optim.Optimizer, results: Iterable[Probe
         )
 
 
-def _find_changed_by_schedule(
+def _causes_of_changes(
     take_steps: Callable[..., ProbeResult], changed: Mapping[int, float | None]
-) -> frozenset[int]:
+) -> dict[int, Movement | None]:
     """Find the tensors that decay by the same fractions without gradients, in an equally late step.
+
+    The law is a schedule; None if the first step also removes that fraction, so that the law stays as it was: the
+    optimizer decays by another amount as well, which does not depend on the coefficient.
 
     Args:
         changed: the fraction that the coefficient removes after steps with gradients, by tensor.
     """
     if not changed:
-        return frozenset()
-    history = History(steps=HISTORY, gradient="zero")
-    take_steps = partial(take_steps, history=history, gradient="zero", only=[*changed])
+        return {}
+    take_steps = partial(take_steps, gradient="zero", only=[*changed])
+    twice, late = Factors(coefficient=2), History(steps=HISTORY, gradient="zero")
     try:
-        usual, more = take_steps(), take_steps(factors=Factors(coefficient=2))
+        at_end = take_steps(history=late), take_steps(history=late, factors=twice)
+        at_start = take_steps(history=NO_HISTORY), take_steps(history=NO_HISTORY, factors=twice)
     except OptimizerError:
-        return frozenset()
-    return frozenset(
-        key for key, fraction in changed.items() if _is_close(fraction, _fraction_by_coefficient(usual, more, key))
-    )
+        return {}
+    causes: dict[int, Movement | None] = {}
+    for key, fraction in changed.items():
+        if _is_close(fraction, _fraction_by_coefficient(*at_end, key)):
+            is_constant = _is_close(fraction, _fraction_by_coefficient(*at_start, key))
+            causes[key] = None if is_constant else "scheduled"
+    return causes
 
 
 def _fraction_by_coefficient(usual: ProbeResult, more: ProbeResult, key: int) -> float | None:
