@@ -1,6 +1,7 @@
 """Optimizers that keep copies of the weights: master weights, which a step writes back, and values that it pulls to."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -252,3 +253,30 @@ def test_a_pull_to_the_mean_of_earlier_values_is_found(weight_decay: float, expe
     model = net()
     optimizer = TowardsItsMean(model.parameters(), {"lr": LR, "weight_decay": weight_decay})
     assert set(movements(model, optimizer).values()) == {expected}
+
+
+class SlowWeights:
+    """Lookahead written by hand: every few steps, the weights go back a part of the way."""
+
+    def __init__(self, inside: torch.optim.Optimizer) -> None:
+        self.inside, self.count, self.param_groups = inside, 0, inside.param_groups
+        tensors = [parameter for group in self.param_groups for parameter in group["params"]]
+        self.slow = {parameter: parameter.detach().clone() for parameter in tensors}
+
+    def step(self) -> None:
+        self.inside.step()
+        self.count += 1
+        if self.count % 5 == 0:
+            for parameter in [each for group in self.param_groups for each in group["params"]]:
+                slow = self.slow[parameter]
+                slow.lerp_(parameter.detach(), 0.5)
+                parameter.data.copy_(slow)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_later_step_that_needs_values_is_not_guessed_on_meta(device: str) -> None:
+    model = net().to(device)
+    optimizer: Any = SlowWeights(torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=WEIGHT_DECAY))
+    live = measure((("slow", optimizer),), {id(tensor): name for name, tensor in model.named_parameters()})
+    assert ({each.movement for each in live.observations} == {"unknown"}) == (device == "meta")
+    assert ("meta" in live.optimizers[0].failed_measurement) == (device == "meta")

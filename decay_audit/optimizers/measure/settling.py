@@ -50,7 +50,8 @@ def correct_by_later_steps(optimizer: torch.optim.Optimizer, effects: Mapping[in
     """Correct the effects that remove a fraction of the weight, by the effects of later steps without a gradient.
 
     Raises:
-        OptimizerError: steps with random gradients give inf or nan, so the class has no law.
+        OptimizerError: steps with random gradients give inf or nan, so the class has no law; or later steps need the
+            values of tensors on the meta device.
     """
     keys = [key for key, effect in effects.items() if effect.movement in ("proportional", "without_lr")]
     if not keys:
@@ -65,7 +66,9 @@ def correct_by_later_steps(optimizer: torch.optim.Optimizer, effects: Mapping[in
                 key: _with_settled_rate(effects[key], longer.values[key], longer.lrs[key]) for key in unsettled
             }
             corrected |= _at_small_lr(optimizer, effects, corrected)
-    except OptimizerError:
+    except OptimizerError as error:
+        if "meta" in error.message:  # later steps need values: they can be measured on the CPU
+            raise
         return {}
     changed = [key for key, effect in corrected.items() if effect is None]
     kept = {key: effect for key, effect in corrected.items() if effect}
