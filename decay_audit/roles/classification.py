@@ -241,6 +241,8 @@ def _finer_roles(strongest: Evidence, shape: Shape) -> frozenset[Role]:
     if strongest.kind not in {"usage", "owner"}:
         return frozenset()
     finer = FINER.get(strongest.role, frozenset())
+    if strongest.role == "relative_position_bias" and strongest.confidence == "guess":
+        return finer | {"embedding"}  # a table, whose product with data was added to scores: of segments, say
     if strongest.role == "scale" and strongest.layer in {"linear", "conv"}:  # it scales a matrix, and not data
         return finer - {"norm_weight"}
     if strongest.role == "linear_weight" and sum(size > 1 for size in shape) == 1:  # a vector of weights, or a query

@@ -976,3 +976,19 @@ def test_times_images_of_one_channel_and_images_of_tokens_are_tried_without_an_i
     found = {item.parameter.name: item.role for item in classify(read(model()).parameters)}
     without = {item.parameter.name: item.role for item in classify(read(model(), no_trace=True).parameters)}
     assert (found["stuff"], without["stuff"]) == (role, "unclassified")
+
+
+def test_a_table_whose_product_is_added_to_the_scores_is_what_its_name_says() -> None:
+    class Segments(nn.Module):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.table = name
+            self.register_parameter(name, nn.Parameter(torch.zeros(4, C)))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (x @ x.transpose(-1, -2) + x @ self.get_parameter(self.table).t()).softmax(-1) @ x
+
+    (named,) = classify(parameters(Segments("seg_embed"), (3, 4, C)))
+    (nameless,) = classify(parameters(Segments("stuff"), (3, 4, C)))
+    assert (named.role, named.confidence) == ("embedding", "guess")
+    assert (nameless.role, nameless.confidence) == ("relative_position_bias", "guess")
