@@ -1,6 +1,7 @@
 """What a finding advises works: its command runs, and what comes of it is free of the finding."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 from textwrap import dedent
@@ -193,3 +194,19 @@ def test_an_optimizer_that_is_made_after_the_layers_are_final_holds_them() -> No
     fix = findings("net.py:replaced_afterwards")["DA203"]["fix"]["text"]
     assert fix == "create the optimizer from the model that is trained, after its layers are final"
     assert not findings("net.py:replaced_before")
+
+
+@pytest.mark.parametrize("rules", ["no-norm-no-bias", "beit"])
+def test_every_command_that_a_fix_of_this_file_prints_can_be_run(rules: str) -> None:
+    """A finding's command is pasted as it stands: exit code 2 would mean that it cannot be done."""
+    factories = re.findall(r"^def (\w+)\(model\)", dedent(FILE), flags=re.MULTILINE)
+    commands: set[str] = set()
+    for factory in factories:
+        for found in findings(f"net.py:{factory}", "--rules", rules).values():
+            text = (found["fix"] or {}).get("text", "")
+            commands |= {*re.findall(r"decay-audit (?:emit|check|migrate)[^;]*", text)}
+    assert len(factories) > 15
+    assert commands
+    for command in sorted(commands):
+        written = runner.invoke(app, [*shlex.split(command)[1:], "--output", "fixed.txt"])
+        assert written.exit_code in (0, 1), f"{command}: {written.output}"

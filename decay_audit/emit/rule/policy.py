@@ -160,17 +160,7 @@ def write_policy(ruleset: RuleSet, variable_of: Callable[[float], str]) -> Branc
     if not ruleset.weight_decay:
         raise DecayAuditError(f"the base coefficient of {ruleset.name} is 0", "give one: --weight-decay 0.01")
     conditions = PolicyConditions(constants=[])
-    lines: list[str] = []
-    for rule in ruleset.rules:
-        conditions.prefix = re.sub(r"\W", "_", rule.name).upper().lstrip("0123456789_") or "RULE"
-        variable = variable_of(rule.amount.coefficient(ruleset.weight_decay))
-        lines += _branch("elif" if lines else "if", conditions.write(rule.when))
-        lines.append(f"            {variable}.append(p)  # {comment(rule.name)}")
-    if ruleset.default is None:
-        lines += ["        else:", '            raise ValueError(f"no rule decides for {name}")']
-    else:
-        variable = variable_of(ruleset.default.coefficient(ruleset.weight_decay))
-        lines += ["        else:", f"            {variable}.append(p)"] if lines else [f"        {variable}.append(p)"]
+    lines = _branches(ruleset, conditions, variable_of)
     text = "\n".join(lines)
     uses_module = bool(re.search(r"\bmodule\b", text))
     names = [name for name in ("path", "leaf") if re.search(rf"\b{name}\b(?![\"'])", text)]
@@ -196,6 +186,22 @@ def write_policy(ruleset: RuleSet, variable_of: Callable[[float], str]) -> Branc
         standard_imports=tuple(imports),
         uses_patterns="re.search(" in text,
     )
+
+
+def _branches(ruleset: RuleSet, conditions: PolicyConditions, variable_of: Callable[[float], str]) -> list[str]:
+    """Write a branch for each rule, and one for the default."""
+    lines: list[str] = []
+    for rule in ruleset.rules:
+        conditions.prefix = re.sub(r"\W", "_", rule.name).upper().lstrip("0123456789_") or "RULE"
+        variable = variable_of(rule.amount.coefficient(ruleset.weight_decay))
+        lines += _branch("elif" if lines else "if", conditions.write(rule.when))
+        lines.append(f"            {variable}.append(p)  # {comment(rule.name)}")
+    if ruleset.default is None:
+        lines += ["        else:", '            raise ValueError(f"no rule decides for {name}")']
+    else:
+        variable = variable_of(ruleset.default.coefficient(ruleset.weight_decay))
+        lines += ["        else:", f"            {variable}.append(p)"] if lines else [f"        {variable}.append(p)"]
+    return lines
 
 
 def policy_groups(ruleset: RuleSet) -> tuple[GroupKey, ...]:
