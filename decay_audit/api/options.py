@@ -263,7 +263,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
         Option(
             "Script",
             "Replace what this machine does not have: gpu (CUDA calls run on the CPU), world (a process group of one), "
-            "data (datasets of torchvision give noise).",
+            "data (datasets of torchvision and of the hub give noise).",
             metavar="gpu,world,data",
             config="audits",
         ),

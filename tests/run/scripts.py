@@ -32,6 +32,8 @@ def loop(model, *optimizers):
 """
 
 FLAT = """
+import importlib.util
+assert importlib.util.find_spec("torch")  # as transformers and datasets ask before they import it
 from net import *
 model = Net()
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
@@ -414,4 +416,25 @@ for _ in range(9):
     accelerator.backward(network(torch.randn(3, 4)).pow(2).sum())
     optimizer.step()
 open("trained", "w").close()
+"""
+
+HUB_DATA = """
+from datasets import load_dataset
+
+pairs = load_dataset("glue", "mrpc")
+assert pairs["train"].features["label"].num_classes == 2
+assert isinstance(pairs["validation"][0]["sentence1"], str)
+images = load_dataset("uoft-cs/cifar10", split="train[:5%]").with_format("torch")
+assert images[0]["img"].shape == (3, 32, 32)
+texts = load_dataset("allenai/c4", "en", split="train", streaming=True)
+assert isinstance(next(iter(texts))["text"], str)
+try:
+    load_dataset("someone/unknown")
+except Exception:
+    import torch  # only now
+
+    model = torch.nn.Linear(3, 3)
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.1)
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
 """

@@ -47,6 +47,14 @@ def test_a_worker_of_torchrun_gets_a_pretended_gpu_and_a_process_group_of_its_ow
     assert "note: stopped before its first step; the script made AdamW" in result.stderr
 
 
+def test_data_sets_of_the_hub_that_cannot_be_loaded_are_pretended(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    (tmp_path / "train.py").write_text(scripts.HUB_DATA)
+    result = process(tmp_path, "run", "--pretend", "data", "train.py", HF_HUB_OFFLINE="1")
+    assert "note: stopped before its first step; the script made AdamW" in result.stderr
+    assert "note: --pretend data: glue gives noise (" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("package", "text", "command"),
     [

@@ -25,10 +25,10 @@ _NEEDS = (
         "world",
         ("process group", "init_process_group", "MASTER_ADDR", "RANK expected", "'LOCAL_RANK'", "NCCL"),
     ),
-    ("data", ("Dataset not found", "urlopen error", "download=True")),
+    ("data", ("Dataset not found", "urlopen error", "download=True", "on the Hub")),
 )
 """For each word of `--pretend`, parts of messages of errors that it may mend."""
-_PRETENDED = {"gpu": "a GPU", "world": "a process group", "data": "the data sets of torchvision"}
+_PRETENDED = {"gpu": "a GPU", "world": "a process group", "data": "data sets of torchvision and of the hub"}
 _TRACEBACK = "Traceback (most recent call last):"
 """How a traceback begins that is part of an error's message."""
 

@@ -32,22 +32,31 @@ VERSION = 1
 
 
 class _AfterImport:
-    """A finder that imports one module as usual, and then calls a function with the module."""
+    """A finder that imports one module as usual, and then calls a function with the module.
+
+    Code may ask whether the module can be found, and import it later: the finder stays until it is imported.
+    """
 
     def __init__(self, name: str, function: Callable[[ModuleType], None]) -> None:
         self.name = name
         self.function = function
+        self.is_searching = False
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:  # noqa: ARG002
-        if name != self.name:
+        if name != self.name or self.is_searching:
             return None
-        sys.meta_path.remove(self)  # otherwise find_spec would ask this finder again
-        spec = importlib.util.find_spec(name)
+        self.is_searching = True  # find_spec asks this finder again
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self.is_searching = False
         if spec is None or spec.loader is None:
             return None
         exec_module = spec.loader.exec_module
 
         def exec_and_call(module: ModuleType) -> None:
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
             exec_module(module)
             self.function(module)
 
@@ -64,6 +73,10 @@ def wait_for_torch() -> None:
     ending.hook_exit()
     opened_files.set_hooks()
     atexit.register(_write_error_before_torch)
+    if "data" in settings.PRETEND:  # it may be imported before torch
+        from .pretend import hub_data
+
+        sys.meta_path.insert(0, _AfterImport("datasets", hub_data.after_import))
     sys.meta_path.insert(0, _AfterImport("torch", lambda _: set_hooks()))
 
 
