@@ -1,5 +1,6 @@
 """Files and streams at the edges of the command line: what is never overwritten, and what cannot be read or written."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,10 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from decay_audit import files
+from decay_audit.api.pipeline import run
+from decay_audit.api.request import Request
 from decay_audit.cli import app
+from decay_audit.reports import render, render_pieces
 
 MODEL = """
 import torch
@@ -195,3 +200,14 @@ def test_the_umask_is_read_without_changing_it(tmp_path: Path, monkeypatch: pyte
     with files.atomic_write(tmp_path / "new") as path:
         path.write_text("")
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_json_is_written_piece_by_piece(tmp_path: Path) -> None:
+    names = {f"layers.{index}.weight": torch.zeros(2, 2) for index in range(2500)}
+    save_file(names, tmp_path / "many.safetensors")
+    report = run(Request(target=str(tmp_path / "many.safetensors")))
+    pieces = list(render_pieces(report, "json"))
+    assert max(map(len, pieces)) < len(render(report, "json")) / 2
+    output = tmp_path / "report.json"
+    assert runner.invoke(app, ["inspect", str(tmp_path / "many.safetensors"), "-o", str(output)]).exit_code == 0
+    assert len(json.loads(output.read_text())["parameters"]) == len(names)

@@ -1,7 +1,7 @@
 """Write reports to standard output, or to a file for each `--output`, in the format of its suffix."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +16,8 @@ from decay_audit.model.choices import SUFFIXES, TEXT_SUFFIXES, Format
 if TYPE_CHECKING:
     from decay_audit.reports import Options
 
-Render = Callable[[Format, "Options"], str]
-"""A function that makes a document in a format."""
+Render = Callable[[Format, "Options"], Iterable[str]]
+"""A function that makes a document in a format: a text, or texts that follow each other."""
 
 _SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 """The environment variable that holds the path of the job summary in GitHub Actions."""
@@ -124,4 +124,4 @@ def write(render: Render, output: OutputOptions) -> None:
     summary = os.environ.get(_SUMMARY_VARIABLE)
     if summary and any(form is Format.GITHUB for _, form in destinations):
         with Path(summary).open("a", encoding="utf-8", newline="") as file:
-            file.write(render(Format.MARKDOWN, screen.report_options(replace(output, output=(summary,)))))
+            file.writelines(render(Format.MARKDOWN, screen.report_options(replace(output, output=(summary,)))))

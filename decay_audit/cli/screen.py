@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -58,21 +58,38 @@ def report_options(output: OutputOptions, *, titled: bool = False, show_excepted
     )
 
 
-def write(text: str, outputs: Sequence[str] = (), form: str = Format.TEXT) -> None:
-    """Write a text to standard output, or to files, each of which is written completely or not at all.
+def write(document: Iterable[str], outputs: Sequence[str] = (), form: str = Format.TEXT) -> None:
+    """Write a document to standard output, or to files, each of which is written completely or not at all.
 
     Args:
+        document: a text, or texts that follow each other, which are written one by one to a single output.
         form: the format of the text. A name in it must not become a command of a GitHub workflow, which reads the
             log. Text is always made safe, and other formats where the variable GITHUB_ACTIONS is set.
     """
-    text = text if not text or text.endswith("\n") else f"{text}\n"
-    for output in outputs or (STANDARD_OUTPUT,):
+    in_log = form in (Format.TEXT, Format.TABLE, Format.TREE) or bool(os.environ.get("GITHUB_ACTIONS"))
+    destinations = outputs or (STANDARD_OUTPUT,)
+    if len(destinations) > 1 or (in_log and STANDARD_OUTPUT in destinations):
+        document = "".join(document)  # a command of a workflow may begin in one text and end in the next
+    for output in destinations:
+        pieces = _with_line_end(document)
         if output == STANDARD_OUTPUT:
-            in_log = form in (Format.TEXT, Format.TABLE, Format.TREE) or os.environ.get("GITHUB_ACTIONS")
-            _print(without_workflow_commands(text, our_own=form == Format.GITHUB) if in_log else text)
+            _print(
+                without_workflow_commands(text, our_own=form == Format.GITHUB) if in_log else text for text in pieces
+            )
             continue
         with files.atomic_write(Path(output)) as path, _open_text(path) as file:
-            file.writelines(_chunks(text))
+            for text in pieces:
+                file.writelines(_chunks(text))
+
+
+def _with_line_end(document: Iterable[str]) -> Iterator[str]:
+    """Yield the texts of a document; add a line end if the last one has none."""
+    last = ""
+    for text in (document,) if isinstance(document, str) else document:
+        yield text
+        last = text or last
+    if last and not last.endswith("\n"):
+        yield "\n"
 
 
 def _open_text(path: Path) -> TextIO:
@@ -80,14 +97,15 @@ def _open_text(path: Path) -> TextIO:
     return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
 
 
-def _print(text: str) -> None:
-    """Write to standard output.
+def _print(pieces: Iterable[str]) -> None:
+    """Write texts that follow each other to standard output.
 
     Raises:
         DecayAuditError: it is full or closed.
     """
     try:
-        _write_encoded(sys.stdout, text)
+        for text in pieces:
+            _write_encoded(sys.stdout, text)
     except BrokenPipeError:
         raise
     except OSError as error:

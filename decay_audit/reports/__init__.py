@@ -15,7 +15,7 @@ it is needed. This package reads no model, makes no decisions and prints nothing
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from decay_audit.errors import DecayAuditError
@@ -49,6 +49,7 @@ __all__ = [
     "render_matches",
     "render_model_comparison",
     "render_page",
+    "render_pieces",
     "render_rulesets",
     "rows",
     "scalars",
@@ -86,6 +87,23 @@ def render(report: "Report", format: Format | str = Format.TEXT, options: Option
             return render_page([report], [options])
         case machine_format:
             return _render_for_machines(report, machine_format, options)
+
+
+def render_pieces(
+    report: "Report",
+    format: Format | str,  # noqa: A002
+    options: Options = DEFAULT_OPTIONS,
+) -> "Iterable[str]":
+    """Render a report in a format, as texts that follow each other. JSON is made piece by piece.
+
+    Raises:
+        ValueError: the format is none of `Format`.
+    """
+    if Format(format) is Format.JSON:
+        from decay_audit.reports.formats import as_json
+
+        return as_json.pieces(report)
+    return (render(report, format, options),)
 
 
 def _render_text(report: "Report", options: Options) -> str:

@@ -1,5 +1,6 @@
 """`decay-audit inspect`: what each parameter is, and what the ruleset decides."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from msgspec.structs import replace
@@ -31,11 +32,11 @@ def inspect(
         report = api.run(request, loaded)
     report = reports.filter_parameters(report, globs=shown.only, roles=shown.role, grep=shown.grep)
 
-    def document(form: Format, style: reports.Options) -> str:
+    def document(form: Format, style: reports.Options) -> Iterable[str]:
         if form in locations.LOCATED_FORMATS:
             style = replace(style, locations=locations.find_locations(request, report, loaded))
         if form is Format.HTML:
             style = replace(style, page=api.page_parts(report, loaded))
-        return reports.render(report, form, style)
+        return reports.render_pieces(report, form, style)
 
     outputs.write(document, output)

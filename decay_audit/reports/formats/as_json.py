@@ -27,18 +27,36 @@ _COMPARISONS = (
     comparisons.MatchesDocument,
     comparisons.RulesetsDocument,
 )
+_PARTS_AT_ONCE = 1000
+"""How many parts of a document make a piece: most parts are the line of one parameter."""
 _NOT_ASCII = re.compile("[\x7f-\U0010ffff]")
 
 
 def render(report: Report) -> str:
     """Write a report as JSON."""
+    return "".join(pieces(report))
+
+
+def pieces(report: Report) -> Iterator[str]:
+    """Write a report as JSON in pieces: the text of a large model as a whole takes more memory than the model."""
+    waiting: list[str] = []
+    for part in _parts(report):
+        waiting.append(part)
+        if len(waiting) == _PARTS_AT_ONCE:
+            yield _escape_unprintable("".join(waiting))
+            waiting.clear()
+    yield _escape_unprintable("".join(waiting))
+
+
+def _parts(report: Report) -> Iterator[str]:
     document = document_without_parameters(report)
-    parts: list[str] = []
+    separator = "{"
     for name in document.__struct_fields__:
         values = parameter_records(report) if name == "parameters" else getattr(document, name)
-        parts += (",\n" if parts else "{", f'"{name}":')
-        parts.extend(_lines(values))
-    return _escape_unprintable("".join((*parts, "}\n")))
+        yield f'{separator}"{name}":'
+        yield from _lines(values)
+        separator = ",\n"
+    yield "}\n"
 
 
 def schema() -> dict[str, Any]:
