@@ -2,19 +2,17 @@
 
 The JSON Schema is made from these values, and CSV has the fields of a parameter. Other modules encode the
 values as text. `comparisons` has the documents of the commands that compare, `optimizers` the values on
-optimizers and on a whole run.
+optimizers and on a whole run, `versions` those of the programs.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 from decay_audit.checks.codes import Finding
-from decay_audit.checks.lock.entries import hash_ruleset
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import Severity
 from decay_audit.model.inventory import SourceKind
@@ -29,6 +27,7 @@ from decay_audit.reports.document.optimizers import (
     over_run_fields,
     run_record,
 )
+from decay_audit.reports.document.versions import Versions, versions_of
 from decay_audit.reports.finding_summary import notes
 from decay_audit.reports.report import Report
 from decay_audit.roles.words import CONFIDENCES, Confidence, Evidence, EvidenceKind, Layer, Role
@@ -189,14 +188,6 @@ class FindingRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     exception: str | None
 
 
-class Versions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What made the report: versions of the programs, and a hash of the content of the ruleset."""
-
-    decay_audit: str
-    torch: str | None
-    ruleset: str
-
-
 class ReportDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A report of decay-audit."""
 
@@ -253,22 +244,6 @@ def error_document(target: str, error: DecayAuditError) -> ErrorDocument:
     return ErrorDocument(
         schema_version=2, target=target, error=ErrorRecord(message=error.message, hint=error.hint or None)
     )
-
-
-def versions_of(report: Report) -> Versions:
-    """Name the versions that made a report."""
-    return Versions(
-        decay_audit=version("decay-audit"),
-        torch=_torch_version() if report.inventory.kind == "module" else None,
-        ruleset=hash_ruleset(report.plan.ruleset),
-    )
-
-
-def _torch_version() -> str | None:
-    try:
-        return version("torch").partition("+")[0]
-    except PackageNotFoundError:
-        return None
 
 
 def _findings(report: Report) -> tuple[FindingRecord, ...]:

@@ -1,4 +1,4 @@
-"""General names of tensors: a bias, a gain, a matrix."""
+"""General names of tensors: a bias, a gain, a matrix. They count last, where no part of a name is more exact."""
 
 from decay_audit.roles.conventions.convention import Convention, NameMeaning, vocabulary
 
@@ -398,4 +398,3 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
 )
-"""This table is used last, for tensors whose name has no more exact meaning."""
