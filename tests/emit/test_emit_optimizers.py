@@ -13,6 +13,7 @@ from torch import nn
 
 import decay_audit
 from decay_audit import emit
+from decay_audit.model.choices import CodeStyle
 from tests.menagerie import EMPTY, MENAGERIE
 
 TIMM = sorted(timm.list_models("test_*"))[:20]
@@ -84,24 +85,35 @@ sys.modules["decay_audit"] = None  # importing it raises
 
 torch.manual_seed(0)
 model = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 1))
-optimizer = make_optimizer(model)
+made = make_optimizer(model)
+optimizers = [*made.values()] if isinstance(made, dict) else [made]
 losses = []
 for _ in range(5):
     loss = (model(torch.ones(3, 4)) - 1).square().mean()
-    optimizer.zero_grad()
+    model.zero_grad()
     loss.backward()
-    optimizer.step()
+    for optimizer in optimizers:
+        optimizer.step()
     losses.append(loss.item())
 assert losses[-1] < losses[0]
-print([(len(group["params"]), group["weight_decay"]) for group in optimizer.param_groups])
+print([(len(group["params"]), group["weight_decay"]) for optimizer in optimizers for group in optimizer.param_groups])
 """
 
 
-@pytest.mark.parametrize("style", ["rule", "names"])
-def test_five_steps_of_the_pasted_code_run_without_decay_audit(style: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("style", "rules", "optimizer", "groups"),
+    [
+        ("rule", "no-norm-no-bias", "AdamW", "[(2, 0.05), (4, 0.0)]"),
+        ("names", "no-norm-no-bias", "SGD", "[(2, 0.05), (4, 0.0)]"),
+        ("rule", "moonlight-muon", "AdamW", "[(2, 0.05), (4, 0.05)]"),
+    ],
+)
+def test_five_steps_of_the_pasted_code_run_without_decay_audit(
+    style: CodeStyle, rules: str, optimizer: str, groups: str, tmp_path: Path
+) -> None:
     model = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 1))
-    code = emit.write_code(decay_audit.plan(model, weight_decay=0.05), style=style, optimizer="AdamW", lr=0.01)  # type: ignore[arg-type]
+    code = emit.write_code(decay_audit.plan(model, rules, 0.05), style=style, optimizer=optimizer, lr=0.01)
     script = tmp_path / "train.py"
     script.write_text(SCRIPT.format(code=f"import torch\nfrom torch import nn\n{code}"))
     result = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
-    assert (result.returncode, result.stdout) == (0, "[(2, 0.05), (4, 0.0)]\n"), result.stderr
+    assert (result.returncode, result.stdout) == (0, f"{groups}\n"), result.stderr
