@@ -452,3 +452,17 @@ def test_a_compiled_step_is_measured_without_compiling_it() -> None:
     assert not compiled
     trained(optimizer, model, steps=1)
     assert compiled
+
+
+@pytest.mark.parametrize("settings", [{"dampening": 0.5}, {"dampening": 0.9}, {"nesterov": True}, {}], ids=str)
+def test_momentum_of_torchs_sgd_settles_at_the_rate_of_its_later_steps(settings: dict[str, Any]) -> None:
+    model = nn.Linear(4, 3, bias=False, dtype=torch.float64)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=0.1, **settings)
+    (observation,) = decay_audit.audit(model, optimizer, measure=True, no_trace=True).observations
+    model.weight.grad = torch.zeros_like(model.weight)
+    for _ in range(300):
+        before = model.weight.detach().clone()
+        optimizer.step()
+    removed = (1 - model.weight / before).mean().item()
+    assert observation.movement == "proportional"
+    assert observation.settled_rate == pytest.approx(removed / 0.01, rel=0.01)

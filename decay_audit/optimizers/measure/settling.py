@@ -180,6 +180,8 @@ def _changed_by_training(
         if not (is_kept and _is_close(fraction, rate)):
             changed[key] = fraction
     causes = _causes_of_changes(take_steps, changed)
+    if type(optimizer) is torch.optim.SGD:  # it has no schedule; dampening lessens what the coefficient adds later
+        causes = {key: None if cause == "scheduled" else cause for key, cause in causes.items()}
     return {
         key: replace(effects[key], movement=cause, settled_rate=None)
         for key in changed
