@@ -3,9 +3,9 @@
 - report: the Report, all results of one audit; options: how it is rendered; parameter_filter: which rows are shown
 - columns: the cells of a table of parameters; folding: rows that differ only in a number or a word become one
 - totals: counts, and numbers as people read them; module_tree: parameters become a tree of modules, equal blocks folded
-- finding_summary: the verdict and the notes, and how findings name parameters and locations
-- finding_location: the file and line of a finding, and its fingerprint
+- findings: the verdict and the notes, how findings name parameters, and the file and line of each
 - document: the values of the JSON report, which CSV shares
+- comparisons: the functions for the commands that compare rulesets or models
 - formats/: one module for each format that a machine or a page reads
 - terminal/: text and tree, and the reports of the other commands
 
@@ -20,16 +20,19 @@ from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import SEVERITIES, Format
-from decay_audit.reports.options import Options
+from decay_audit.reports.comparisons import (
+    render_comparison,
+    render_conformance,
+    render_matches,
+    render_model_comparison,
+    render_rulesets,
+)
+from decay_audit.reports.options import DEFAULT_OPTIONS, Options
 from decay_audit.text import escape_control
 
 if TYPE_CHECKING:
-    from decay_audit.checks.lock.changes import ModelComparison
     from decay_audit.reports.report import Report
-    from decay_audit.rulesets.conformance import Conformance
-    from decay_audit.rulesets.diff import RulesetComparison, RulesetMatch
     from decay_audit.rulesets.explanation import Explanation
-    from decay_audit.rulesets.ruleset import RuleSet
 
 __all__ = [
     "Format",
@@ -57,9 +60,6 @@ __all__ = [
     "to_dict",
     "verdict",
 ]
-
-DEFAULT_OPTIONS = Options()
-"""No limit of width, no colour, rows folded."""
 
 
 def render(report: "Report", format: Format | str = Format.TEXT, options: Options = DEFAULT_OPTIONS) -> str:  # noqa: A002
@@ -224,16 +224,16 @@ def render_error(target: str, error: DecayAuditError, format: Format | str) -> s
 
 def verdict(report: "Report") -> str:
     """Sum up the findings in one line: `1 error, 2 warnings in 95 parameters`."""
-    from decay_audit.reports import finding_summary
+    from decay_audit.reports.findings import summary
 
-    return finding_summary.verdict(report)
+    return summary.verdict(report)
 
 
 def notes(report: "Report") -> tuple[str, ...]:
     """List the notes on how the target and the optimizers were read, each once."""
-    from decay_audit.reports import finding_summary
+    from decay_audit.reports.findings import summary
 
-    return finding_summary.notes(report)
+    return summary.notes(report)
 
 
 def join(texts: Sequence[str], format: Format | str) -> str:  # noqa: A002, PLR0911
@@ -292,114 +292,6 @@ def render_code(code: str, options: Options = DEFAULT_OPTIONS) -> str:
     from decay_audit.reports.terminal import explanation
 
     return explanation.render_code(code, options)
-
-
-def render_comparison(
-    comparison: "RulesetComparison",
-    target: str,
-    format: Format | str = Format.TEXT,  # noqa: A002
-    options: Options = DEFAULT_OPTIONS,
-) -> str:
-    """Render where rulesets differ on one model.
-
-    Raises:
-        DecayAuditError: the format is not text, json or html.
-    """
-    from decay_audit.reports.document import comparisons
-    from decay_audit.reports.formats import as_json
-    from decay_audit.reports.terminal import ruleset_comparison
-
-    if Format(format) is Format.TEXT:
-        return ruleset_comparison.render(comparison, target, options)
-    document = as_json.render_comparison(comparisons.ruleset_comparison_document(comparison, target))
-    if Format(format) is not Format.HTML:
-        _text_or_json(format)
-        return document
-    from decay_audit.reports.formats.html import comparison as pages
-
-    return pages.render_ruleset_comparison(comparison, target, document)
-
-
-def render_model_comparison(
-    comparison: "ModelComparison",
-    format: Format | str = Format.TEXT,  # noqa: A002
-    options: Options = DEFAULT_OPTIONS,
-) -> str:
-    """Render what differs between the decisions on two models.
-
-    Raises:
-        DecayAuditError: the format is not text, json or html.
-    """
-    from decay_audit.reports.document import comparisons
-    from decay_audit.reports.formats import as_json
-    from decay_audit.reports.terminal import model_comparison
-
-    if Format(format) is Format.TEXT:
-        return model_comparison.render(comparison, options)
-    document = as_json.render_comparison(comparisons.model_comparison_document(comparison))
-    if Format(format) is not Format.HTML:
-        _text_or_json(format)
-        return document
-    from decay_audit.reports.formats.html import comparison as pages
-
-    return pages.render_model_comparison(comparison, document)
-
-
-def render_matches(
-    matches: "Sequence[RulesetMatch]",
-    format: Format | str = Format.TEXT,  # noqa: A002
-    options: Options = DEFAULT_OPTIONS,
-    target: str = "",
-    packages: "Sequence[str]" = (),
-) -> str:
-    """Render which rulesets reproduce what an optimizer does.
-
-    Args:
-        target: the model that the optimizer is for; only JSON has it.
-        packages: the Python packages of the model's classes. In the text, presets of these codebases come first.
-
-    Raises:
-        DecayAuditError: the format is neither text nor json.
-    """
-    from decay_audit.reports.document import comparisons
-    from decay_audit.reports.formats import as_json
-    from decay_audit.reports.terminal import ruleset_matches
-
-    if _text_or_json(format) is Format.JSON:
-        return as_json.render_comparison(comparisons.matches_document(matches, target))
-    return ruleset_matches.render(matches, options, packages)
-
-
-def _text_or_json(format: Format | str) -> Format:  # noqa: A002
-    if Format(format) not in (Format.TEXT, Format.JSON):
-        raise DecayAuditError(f"a comparison has no format {Format(format).value}", "its formats are text and json")
-    return Format(format)
-
-
-def render_conformance(conformance: "Conformance", options: Options = DEFAULT_OPTIONS) -> str:
-    """Render how many parameters each imported rule decides, and which ones the codebase treats differently."""
-    from decay_audit.reports.terminal.conformance import render
-
-    return render(conformance, options)
-
-
-def render_rulesets(
-    rulesets: "Sequence[RuleSet]",
-    options: Options = DEFAULT_OPTIONS,
-    format: Format | str = Format.TEXT,  # noqa: A002
-) -> str:
-    """Render a list of rulesets: what each does and, of a few of them, also what they spare and where they come from.
-
-    Raises:
-        DecayAuditError: the format is neither text nor json.
-    """
-    from decay_audit.reports.document import comparisons
-    from decay_audit.reports.formats import as_json
-    from decay_audit.reports.terminal import ruleset_list
-
-    if _text_or_json(format) is Format.JSON:
-        return as_json.render_comparison(comparisons.rulesets_document(rulesets))
-    return ruleset_list.render(rulesets, options)
 
 
 def highlight(text: str, language: Literal["python", "yaml", "diff"], options: Options = DEFAULT_OPTIONS) -> str:

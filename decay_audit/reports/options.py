@@ -75,3 +75,7 @@ class Options(Struct, frozen=True, kw_only=True):
     locations: SourceLocations = SourceLocations()
     show_excepted: bool = False
     page: PageParts = PageParts()
+
+
+DEFAULT_OPTIONS = Options()
+"""No limit of width, no colour, rows folded."""

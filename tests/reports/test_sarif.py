@@ -14,7 +14,7 @@ from decay_audit import reports
 from decay_audit.checks.codes import CODES, finding
 from decay_audit.errors import DecayAuditError
 from decay_audit.reports import Format, Options
-from decay_audit.reports.finding_location import find_location
+from decay_audit.reports.findings.location import find_location
 from decay_audit.reports.options import FileLocation, SourceLocations
 from decay_audit.reports.report import Report
 from tests.reports import samples

@@ -28,7 +28,7 @@ from decay_audit.reports.document.optimizers import (
     run_record,
 )
 from decay_audit.reports.document.versions import Versions, versions_of
-from decay_audit.reports.finding_summary import notes
+from decay_audit.reports.findings.summary import notes
 from decay_audit.reports.report import Report
 from decay_audit.roles.words import CONFIDENCES, Confidence, Evidence, EvidenceKind, Layer, Role
 from decay_audit.rulesets.plan import DEFAULT, Decision, Plan

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from decay_audit.checks.codes import Finding
 from decay_audit.model.choices import Severity
-from decay_audit.reports.finding_location import find_location
-from decay_audit.reports.finding_summary import location, parameter_names
+from decay_audit.reports.findings.location import find_location
+from decay_audit.reports.findings.summary import location, parameter_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
 from decay_audit.text import escape_control

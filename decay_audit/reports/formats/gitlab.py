@@ -5,8 +5,8 @@ import json
 from collections.abc import Mapping
 
 from decay_audit.model.choices import Severity
-from decay_audit.reports.finding_location import find_location, fingerprints
-from decay_audit.reports.finding_summary import parameter_names
+from decay_audit.reports.findings.location import find_location, fingerprints
+from decay_audit.reports.findings.summary import parameter_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
 from decay_audit.text import escape_control

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 from decay_audit.checks.codes import Finding
-from decay_audit.reports.finding_summary import location, parameter_names
+from decay_audit.reports.findings.summary import location, parameter_names
 from decay_audit.reports.report import Report
 from decay_audit.text import escape_control
 

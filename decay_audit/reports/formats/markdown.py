@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from decay_audit.reports import totals
 from decay_audit.reports.columns import columns, entries, legend, shape_text
-from decay_audit.reports.finding_summary import location, verdict
+from decay_audit.reports.findings.summary import location, verdict
 from decay_audit.reports.folding import FoldedRow, fold, fold_names, unfolded_rows
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report

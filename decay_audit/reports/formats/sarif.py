@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from decay_audit.checks.codes import CODES, Finding
-from decay_audit.reports.finding_location import find_location, fingerprints
-from decay_audit.reports.finding_summary import parameter_names
+from decay_audit.reports.findings.location import find_location, fingerprints
+from decay_audit.reports.findings.summary import parameter_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
 

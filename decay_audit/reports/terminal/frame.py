@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from decay_audit.checks.codes import Finding
 from decay_audit.reports import totals
 from decay_audit.reports.document.over_run_text import group_texts, run_text
-from decay_audit.reports.finding_summary import location, notes, parameter_names
+from decay_audit.reports.findings.summary import location, notes, parameter_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
 from decay_audit.reports.terminal import layout

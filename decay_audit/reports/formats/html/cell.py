@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from html import escape
 
 from decay_audit.checks.codes import Finding
-from decay_audit.reports.finding_summary import parameter_names, verdict
+from decay_audit.reports.findings.summary import parameter_names, verdict
 from decay_audit.reports.folding.patterns import join_alternatives
 from decay_audit.reports.module_tree import ModuleNode, module_tree
 from decay_audit.reports.report import Report

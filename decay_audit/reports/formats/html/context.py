@@ -11,7 +11,7 @@ from decay_audit.reports import totals
 from decay_audit.reports.columns import columns, entries, shape_text
 from decay_audit.reports.document.over_run_text import group_texts, run_text
 from decay_audit.reports.document.versions import versions_of
-from decay_audit.reports.finding_summary import location, notes, parameter_names, verdict
+from decay_audit.reports.findings.summary import location, notes, parameter_names, verdict
 from decay_audit.reports.folding import FoldedRow, fold
 from decay_audit.reports.options import Options, PageParts
 from decay_audit.reports.report import Report
