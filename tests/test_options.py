@@ -68,8 +68,9 @@ def test_an_option_that_several_commands_have_is_the_same_in_all(command: str) -
         "check": {"--exit-zero", "--audit", "--show-exceptions", "--write-baseline", "--show-settings"},
         "lock": {"--check", "--update", "--output", "--audit"},
         "run": {"--exit-zero", "--module", "--until", "--timeout", "--pretend", "--watch", "--scratch", "--list"},
+        "explain": {"--list"},
         "find": {"--write"},
-        "sweep": {"--output", "--resume", "--processes"},
+        "sweep": {"--output", "--resume", "--processes", "--cluster"},
     }.get(command, set())
     shared = {flag: option for flag, option in flags(command).items() if flag not in own and flag != "--help"}
     for flag, option in shared.items():

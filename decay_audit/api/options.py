@@ -16,7 +16,7 @@ DEFAULT_RULES = "no-norm-no-bias"
 AUTO = "auto"
 """The value of `trace` that takes the input shapes from the model's own config."""
 
-Panel = Literal["Script", "Ruleset", "Model", "Optimizer", "Run length", "Function", "Findings", "Output"]
+Panel = Literal["Script", "Ruleset", "Model", "Optimizer", "Run length", "Scale invariance", "Findings", "Output"]
 """The heading under which a help screen shows an option."""
 ConfigScope = Literal["nowhere", "table", "audits", "everywhere"]
 """Where pyproject.toml may set an option: nowhere, in `[tool.decay-audit]`, in each of its audits, or in both."""
@@ -158,8 +158,8 @@ class AuditOptions(Struct, frozen=True, kw_only=True):
         Option(
             "Run length",
             "With --steps: code that makes the scheduler, in which `optimizer` is the optimizer: "
-            "train.py:make_schedule, 'torch.optim.lr_scheduler:CosineAnnealingLR(optimizer, 1000)', or a function of "
-            "the optimizer and the step that writes the groups. By default lr stays as it is.",
+            "train.py:make_schedule, 'torch.optim.lr_scheduler:CosineAnnealingLR(optimizer, 1000)', or a function "
+            "f(optimizer, step) that writes into the groups. By default lr stays as it is.",
             "EXPR",
             config="audits",
             names_file=True,
@@ -167,11 +167,18 @@ class AuditOptions(Struct, frozen=True, kw_only=True):
     ] = None
     schedule_every: Annotated[
         ScheduleInterval,
-        Option("Run length", "How often training steps the scheduler; timm's schedulers know it.", config="audits"),
+        Option(
+            "Run length", "How often training steps the scheduler; not needed for timm's schedulers.", config="audits"
+        ),
     ] = "step"
     invariance: Annotated[
         str | None,
-        Option("Function", "Measure which parameters times 2 leave the output as it is.", "[SHAPE]", config="audits"),
+        Option(
+            "Scale invariance",
+            "Measure which parameters can be doubled without a change of the output.",
+            "[SHAPE]",
+            config="audits",
+        ),
     ] = None
     select: Annotated[
         tuple[str, ...],

@@ -53,7 +53,7 @@ def construct(groups: Sequence[EmittedGroup], requested: RequestedOptimizer) -> 
     """Find the class and the arguments of every optimizer that takes some of the groups.
 
     Raises:
-        DecayAuditError: a class or a setting is not valid, or a learning rate is missing or has no use.
+        DecayAuditError: a class or a setting is not valid; a learning rate is missing, or comes without an optimizer.
     """
     path, lr, settings = requested.path, requested.lr, requested.settings
     arguments = optimizers.write_arguments(lr, settings, dict.fromkeys(group.key.use for group in groups))
@@ -77,7 +77,8 @@ def construct_copies(
 ) -> tuple[Construction, ...]:
     """Find how code makes copies of the optimizers that an expression made; () if it cannot copy all of them.
 
-    A `use` of the ruleset that no optimizer has yet gets the class of torch.optim with that name.
+    If the expression made no optimizer for a `use` of the ruleset, the code makes the class of torch.optim with that
+    name.
 
     Args:
         lr: the learning rate that they share; None if they do not.
@@ -136,10 +137,13 @@ def notes(plan: Plan, optimizer: str | None = None) -> tuple[str, ...]:
 
 
 def _check_settings(lr: float | None, settings: Sequence[str], *, has_scaled_lr: bool, has_optimizer: bool) -> None:
-    """Refuse settings without an optimizer, and scaled learning rates without a rate to scale."""
+    """Refuse settings without an optimizer, and scaled learning rates without one rate that they all scale."""
     sets_rate = any(setting.partition("=")[0].rpartition(".")[2] == "lr" for setting in settings)
     if has_scaled_lr and (sets_rate or (has_optimizer and lr is None)):
-        raise DecayAuditError("the ruleset scales learning rates", "give the one that it scales: --lr 3e-4")
+        hint = "leave out --set lr, and give the rate that it scales: --lr 3e-4"
+        raise DecayAuditError(
+            "the ruleset scales learning rates", hint if sets_rate else hint.removeprefix("leave out --set lr, and ")
+        )
     if not has_optimizer and (settings or (lr is not None and not has_scaled_lr)):
         subject = "settings were" if settings else "a learning rate was"
         raise DecayAuditError(f"{subject} given without an optimizer", "name its class: --optimizer AdamW")

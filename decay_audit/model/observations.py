@@ -29,16 +29,17 @@ Movement = Literal[
 - `proportional`: steps remove the same fraction of every element, and twice as much with twice the learning rate.
 - `without_lr`: steps remove the same fraction of every element, whatever the learning rate is.
 - `sign`: steps move every element towards 0 by an amount that hardly depends on the coefficient, as in Adam.
-- `constant`: steps subtract the same amount from every element or magnitude; it depends on the coefficient.
+- `constant`: steps subtract the same amount from every element, or from its absolute value; it depends on the
+  coefficient.
 - `other_point`: steps pull the weight towards values other than 0, such as its initial values.
-- `normalized`: what steps remove depends on the gradient, or on a norm that cancels the coefficient.
+- `normalized`: what steps remove depends on the gradient, or is divided by a norm, so that the coefficient drops out.
 - `cautious`: steps remove a fraction, but only where the gradient has the weight's sign.
 - `scheduled`: steps remove a fraction of every element; the fraction changes from step to step and does not settle.
 - `other`: steps move the weight in another way.
 - `vanishing`: steps would remove a fraction, but rounding to the parameter's dtype undoes it.
 - `none`: nothing moves.
 - `unstable`: the result is not finite.
-- `unknown`: the optimizer's class is not in the table, and no step was measured.
+- `unknown`: no step was measured, and the optimizer's class is not in the table, or its group lacks keys.
 """
 
 
@@ -166,7 +167,7 @@ class Observation(Struct, frozen=True, kw_only=True):
         measured_rate: fraction of the weight that one step with a gradient of zero removes, divided by lr; None if not
             measured.
         settled_rate: the measured rate of a later step, after momentum has settled; None if no later step was taken.
-        movement: how decay moves the weight in measured steps; None if the class is known, so that no step is measured.
+        movement: how decay moves the weight in measured steps; None if no step was measured and the class is known.
         origin: whether the optimizer is live or saved: a live and a saved optimizer may have the same name.
     """
 

@@ -50,10 +50,10 @@ SAME_ACTION: tuple[frozenset[Role], ...] = (
 )
 """Sets of roles that act alike on data: as a factor of a product, as a table, as a summand, as a gain."""
 
-_NAMES_THAT_STAY: frozenset[Role] = frozenset(
+_KEPT_ROLES: frozenset[Role] = frozenset(
     {"token", "position_embedding", "relative_position_bias", "adapter_weight", "state_space"}
 )
-"""Roles that a name keeps although uses contradict it; see `_use_instead_of_name`."""
+"""If a name gives one of these roles, it stays, even where uses contradict it: see `_use_instead_of_name`."""
 _NORM_ROLES: frozenset[Role] = frozenset({"norm_weight", "norm_bias"})
 _GAINS_AND_SUMMANDS: frozenset[Role] = _NORM_ROLES | {"bias", "scale", "layer_scale"}
 
@@ -62,31 +62,31 @@ def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
     """Give every parameter its role and layer, in the order given.
 
     The role is that of the strongest evidence, or a finer kind that a class or a name tells. Evidence that
-    disagrees is kept. The answer for a parameter depends only on that parameter.
+    disagrees is kept. The answer depends on the parameter and its owner, and not on the other parameters given.
     """
     parameters = tuple(parameters)
     budget = work.budget_for_roles(len(parameters))
-    number_of_kind, has_plain_names, find_siblings = _numbering(), _plain_names(), sibling_finder()
+    kind_id, has_plain_names, find_siblings = _kind_ids(), _plain_names(), sibling_finder()
     answers: dict[object, Answer] = {}
     classified = []
-    numbered_owner: Owner | None = None
-    number = -1
+    last_owner: Owner | None = None
+    kind = -1
     for parameter in parameters:
         owner, uses, shape = parameter.owner, parameter.uses, parameter.shape
         leaf = parameter.name.rpartition(".")[2]
         if len(parameter.name) > _LONG_PART and (longest := max(map(len, parameter.name.split(".")))) > _LONG_PART:
             budget.spend(longest // work.CHARACTERS_PER_UNIT)
-        # Owners with one number list tensors of the same form. The exact sizes count only if there are uses.
+        # Owners of the same kind have tensors of the same form; exact sizes matter only where there are uses.
         own_key = None if uses is None and owner.tensors.get(leaf) == shape else (shape, uses)
         key: object
         if uses is None and not owner.types and _is_unknown_leaf(leaf, owner) and has_plain_names(owner):
             key = (parameter.dtype, parameter.lazy, _size_form(shape, {}))
         else:
-            if owner is not numbered_owner:
-                numbered_owner, number = owner, number_of_kind(owner)
+            if owner is not last_owner:
+                last_owner, kind = owner, kind_id(owner)
             if leaf.isdecimal():  # the tensors of a list differ in nothing but their shapes
                 leaf, own_key = _IN_LIST, (shape, uses)
-            key = (number, leaf, parameter.dtype, parameter.lazy, own_key)
+            key = (kind, leaf, parameter.dtype, parameter.lazy, own_key)
         answer = answers.get(key)
         if answer is None:
             if not owner.types:
@@ -132,8 +132,8 @@ def _has_plain_name(module: Owner) -> bool:
     return word.isdecimal() or not is_known(word)
 
 
-def _numbering() -> Callable[[Owner], int]:
-    """Make a function that numbers owners: owners get the same number if every reader of evidence treats them alike.
+def _kind_ids() -> Callable[[Owner], int]:
+    """Make a function that numbers kinds of owners: two owners are of one kind if all evidence of both is the same.
 
     The function does not recurse: names may be deeper than Python's stack.
     """
@@ -226,10 +226,10 @@ def _weigh(evidence: tuple[Evidence, ...], shape: Shape) -> Answer:
 def _use_instead_of_name(name: Evidence, ordered: tuple[Evidence, ...], shape: Shape) -> Evidence | None:
     """Return the use as a gain or a summand that contradicts a name; None if the name may still be right.
 
-    The name of a token or of a table of positions stays: a pass may show such a tensor only as a factor. So does the
-    name of a matrix, unless the parameter is a vector or the gain of a norm.
+    A name that says token or table of positions stays: a pass may show such a tensor only as a factor. A name that says
+    matrix stays, unless the tensor is a vector, or is used as the gain or the shift of a norm.
     """
-    if name.role in _NAMES_THAT_STAY:
+    if name.role in _KEPT_ROLES:
         return None
     is_matrix = name.role in by_usage.MATRICES - {"embedding"} and sum(size > 1 for size in shape) > 1
     roles = _NORM_ROLES if is_matrix else _GAINS_AND_SUMMANDS
@@ -242,7 +242,7 @@ def _finer_roles(strongest: Evidence, shape: Shape) -> frozenset[Role]:
         return frozenset()
     finer = FINER.get(strongest.role, frozenset())
     if strongest.role == "relative_position_bias" and strongest.confidence == "guess":
-        return finer | {"embedding"}  # a table, whose product with data was added to scores: of segments, say
+        return finer | {"embedding"}  # such as a table of segments: its product with data was added to attention scores
     if strongest.role == "scale" and strongest.layer in {"linear", "conv"}:  # it scales a matrix, and not data
         return finer - {"norm_weight"}
     if strongest.role == "linear_weight" and sum(size > 1 for size in shape) == 1:  # a vector of weights, or a query

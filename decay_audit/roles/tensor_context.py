@@ -65,7 +65,7 @@ class TensorContext(Struct, frozen=True, kw_only=True):
 
     @property
     def squeezed_ndim(self) -> int:
-        """How many dimensions squeeze() would leave: a gain of shape (1, C, 1, 1) counts one."""
+        """How many dimensions are larger than 1: one for a gain of shape (1, C, 1, 1)."""
         return _squeezed_ndim(self.shape)
 
     @property

@@ -86,4 +86,4 @@ def test_an_explanation_starts_with_what_the_ruleset_and_the_optimizer_do(weight
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=weight_decay)
     report = decay_audit.audit(model, optimizer, weight_decay=0.1)
     first = render_explanation(explanation.explain(report.plan, "bias", (), report.observations)).splitlines()[0]
-    assert first == f"bias is spared by no-norm-no-bias (its rule norms); {answer}"
+    assert first == f"bias is spared by no-norm-no-bias (rule `norms`); {answer}"

@@ -50,6 +50,8 @@ def test_a_model_that_no_other_model_holds_is_listed_and_fills_in_the_command(tm
     assert [" ".join(line.split()) for line in result.stdout.splitlines()] == [
         "net.py:10 SGD(model.parameters()) weight_decay is the default "
         "decay-audit check net.py:Net --optimizer net.py:build",
+        "",
+        "model classes:",
         "net.py:7 Net decay-audit inspect net.py:Net",
     ]
 

@@ -86,7 +86,7 @@ def _with_coefficient_of_call(options: AuditOptions, call: "ReplacedCall", where
     """Take the base coefficient from the call, or from the default of its class.
 
     Returns:
-        The options, and a note for the user about a coefficient that differs from what was in effect; "" if none does.
+        The options, and a note for the user on where the coefficient comes from; "" if it is written in the call.
     """
     literal = call.literal_weight_decay
     if options.weight_decay is not None:

@@ -40,7 +40,7 @@ class StateFiles(Struct, frozen=True, kw_only=True):
         return self.checkpoint if self.checkpoint.is_dir() else self.checkpoint.parent
 
     def path_in_checkpoint(self, path: str) -> str:
-        """Shorten the dotted path of a state: what is in the file or folder that the user named needs no file name."""
+        """Remove the name of the checkpoint from the front of a dotted path; the name of a file in a folder stays."""
         return path.removeprefix(f"{'.' if self.checkpoint.is_dir() else self.checkpoint.name}.")
 
 
@@ -69,7 +69,7 @@ def _optimizers_in(folder: Path) -> tuple[str, ...]:
     if find_engine_files(folder) is not None and not all(map(_is_distributed, names)):
         raise DecayAuditError(
             f"{folder.name} was written by an engine that splits the optimizer state over several files",
-            "DeepSpeed's ds_to_universal.py writes the state of each parameter by itself; "
+            "DeepSpeed's ds_to_universal.py writes the state of each parameter to its own file; "
             "a state that torch.save wrote as one file can be migrated",
         )
     if not names:
@@ -111,7 +111,8 @@ def write(state_files: StateFiles, contents: Contents, output: Path) -> tuple[st
     """Write a new file, or a copy of a folder in which the files with states are replaced.
 
     Args:
-        contents: the files to write. A file with a scheduler that is not among them is not written.
+        contents: the files with states. A scheduler that is not among them is copied with its folder; outside a folder,
+            no file is written for it.
 
     Returns:
         Sentences about what else was written.

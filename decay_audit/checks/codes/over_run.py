@@ -15,7 +15,8 @@ RUN_CODES: dict[str, Code] = {
         title="decay forgets faster than an epoch, or slower than the run",
         severity="note",
         explanation="A weight remembers 1 / (lr x weight_decay) steps at the largest learning rate of the run; with "
-        "momentum, fewer: 1 / the largest part that a step removes. If that is shorter than an epoch (--epoch-steps), "
+        "momentum fewer, 1 / (the largest fraction of the weight that one step removes). If that is shorter than an "
+        "epoch (--epoch-steps), "
         "the weights forget examples before they see them again. If it is longer than the run "
         "(--steps), decay has not come to balance with the gradients when the run ends, and the weights depend "
         "on how they were initialized. Wang and Aitchison 2024 (arXiv:2405.13698) found that the best "
@@ -35,9 +36,9 @@ RUN_CODES: dict[str, Code] = {
         "--invariance), usually because a normalization follows. Decay then does not make the function smaller. It "
         "sets the effective learning rate lr / |w|^2 (van Laarhoven 2017, arXiv:1706.05350), and in the long run the "
         "angle by which a step turns the weight: about sqrt(2 lr weight_decay / (1 + momentum)) for SGD, and "
-        "sqrt(2 lr weight_decay (1 - beta1) / (1 + beta1)) for AdamW (Kosson et al. 2023, arXiv:2305.17212). If such a "
-        "weight is spared, its gradient is orthogonal to it, so plain SGD only makes its norm larger and its effective "
-        "learning rate smaller.",
+        "sqrt(2 lr weight_decay (1 - beta1) / (1 + beta1)) for AdamW (Kosson et al. 2023, arXiv:2305.17212). The "
+        "gradient of such a weight is orthogonal to it. If the weight is spared, plain SGD therefore only makes its "
+        "norm larger, and its effective learning rate smaller.",
     ),
     "DA805": Code(
         title="an inert parameter: the output does not depend on it",

@@ -20,7 +20,7 @@ class Entry(Struct, frozen=True, kw_only=True, gc=False):
     """What is decided for one parameter, and what optimizers do to it. All fields are text, to compare exactly.
 
     Attributes:
-        weight_decay: the coefficient that the ruleset decides.
+        weight_decay: the coefficient that the ruleset decides, or "frozen".
         lr_scale: the factor on the learning rate; "1" for none.
         use: the name of the optimizer for it; "" if the ruleset names none.
         rule: the rule that decided.
@@ -52,7 +52,7 @@ class Lock(Struct, frozen=True, kw_only=True):
     """The decisions on a model at one time.
 
     Attributes:
-        ruleset_hash: a hash of the ruleset's rules, default, and entries of `lr_scale` and `optimizer`.
+        ruleset_hash: a hash of what decides in the ruleset: see `hash_ruleset`.
         weight_decay: the base coefficient, as text.
         weight_decay_from: where that coefficient comes from.
         optimizers: the classes of the optimizers whose effect is in the entries; "" if there are none.

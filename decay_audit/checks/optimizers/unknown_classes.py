@@ -82,7 +82,7 @@ def _product_text(observation: Observation, rate: float, lr: float) -> str:
     if isclose(rate, observation.weight_decay, rel_tol=TOLERANCE):
         return "lr x weight_decay"
     if isclose(rate * lr, observation.weight_decay, rel_tol=TOLERANCE):
-        return f"weight_decay itself at this lr ({coefficient_text(lr)}), and in proportion to lr at others"
+        return f"weight_decay at lr {coefficient_text(lr)}, and in proportion to lr"
     return f"lr x {coefficient_text(rate)}"
 
 

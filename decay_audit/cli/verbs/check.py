@@ -52,7 +52,7 @@ def check(
 ) -> None:
     """Compare what an optimizer does with the ruleset, for CI.
 
-    The exit code is 1 if they differ. Without a target, the audits in pyproject.toml are run.
+    The exit code is 1 if a finding is as severe as --fail-on. Without a target, the audits in pyproject.toml are run.
     """
     with outputs.error_document(target or "", output), screen.progress(output) as progress:
         audits = choose(audits_of(context, target, options, progress), audit)

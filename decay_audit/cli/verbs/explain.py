@@ -33,7 +33,7 @@ def explain(
     name: ParameterName = None,
     *,
     list_: Annotated[bool, Option("Output", "List all codes of findings.")] = False,
-    options: Annotated[AuditOptions, takes("Ruleset", "Model", "Optimizer", "Run length", "Function")],
+    options: Annotated[AuditOptions, takes("Ruleset", "Model", "Optimizer", "Run length", "Scale invariance")],
     output: Annotated[OutputOptions, takes(names=("output", "color", "quiet", "verbose"))],
 ) -> None:
     """Explain the decision about one parameter, or what a finding code means."""

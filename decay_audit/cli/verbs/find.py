@@ -58,7 +58,7 @@ def find(
     ] = False,
     output: Annotated[OutputOptions, takes(names=("output", "quiet"))],
 ) -> None:
-    """List each place where code makes an optimizer of torch.optim, its model, and the command that audits it.
+    """List where code makes optimizers of torch.optim, with the command that audits each; then the classes of models.
 
     Nothing is imported or run: so this command does not know what the groups hold or what decays.
     """
@@ -74,7 +74,8 @@ def find(
         raise DecayAuditError(f"there is no Python file in {path}", "name the folder of a repository")
     result, models = find_optimizers.find(texts), find_models.find(texts)
     commands = [_command(call, result.scripts, models) for call in result.calls]
-    screen.write("\n".join([*_optimizer_lines(result.calls, commands), *_model_lines(models)]), output.output)
+    lines = [*_optimizer_lines(result.calls, commands), *_model_lines(models)]
+    screen.write("\n".join(lines).lstrip("\n"), output.output)
     calls = count_noun(len(result.calls), "place makes an optimizer", "places make an optimizer")
     screen.print_message(f"{calls} in {count_noun(len(texts), 'Python file')}", quiet=output.quiet)
     if write:
@@ -90,6 +91,8 @@ def _optimizer_lines(calls: "Sequence[OptimizerCall]", commands: Sequence[_Comma
 
 def _model_lines(models: "Sequence[ModelClass]") -> Iterator[str]:
     """List the models that are in no other model. Where a constructor needs arguments, `...` stands for them."""
+    if models:
+        yield from ("", "model classes:")
     rows = [(f"{model.file}:{model.line}", model.name) for model in models[:_MAX_MODELS]]
     yield from _aligned(
         rows, [shell_join(["decay-audit", "inspect", _target(model)]) for model in models[:_MAX_MODELS]]

@@ -15,7 +15,7 @@ from decay_audit.model.choices import Format
 def inspect(
     target: Target,
     *,
-    options: Annotated[AuditOptions, takes("Ruleset", "Model", "Optimizer", "Run length", "Function")],
+    options: Annotated[AuditOptions, takes("Ruleset", "Model", "Optimizer", "Run length", "Scale invariance")],
     shown: ParameterFilter,
     output: OutputOptions,
 ) -> None:

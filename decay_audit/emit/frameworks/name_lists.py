@@ -189,6 +189,7 @@ def optax(request: FrameworkRequest) -> FrameworkCode:
         text="\n".join(text) + "\n",
         differences=differences(settings, actual, knows_rates=False, knows_optimizers=False),
         notes=(
-            "names are those of the target, joined by dots: emit from a checkpoint of the JAX model if they differ",
+            "the patterns have the names of the target, joined by dots; if the names of your JAX parameters differ, "
+            "emit from a checkpoint of the JAX model",
         ),
     )

@@ -28,7 +28,7 @@ from decay_audit.text import describe_value
 
 _ACCEPTED = (
     "accepted: a scheduler of torch or timm; a list of them; a function of the optimizer that returns one; a function "
-    "of the optimizer and the step that writes the groups"
+    "f(optimizer, step) that writes into the groups"
 )
 
 

@@ -43,8 +43,8 @@ def rewrite_state(
         order: the names of the saved parameters, in the order of the model that was trained.
 
     Raises:
-        OptimizerError: the optimizers are of different algorithms, or positions without names are ambiguous: groups
-            share a coefficient, or are not in the order of the model.
+        OptimizerError: the optimizers are of different algorithms; or no names were saved, and the positions do not
+            tell the parameters: two groups have the same weight_decay, or are not in the order of the model.
     """
     _refuse_another_algorithm(state, saved_optimizer, new_optimizer)
     _refuse_ambiguous_positions(saved_optimizer, order)
@@ -89,8 +89,8 @@ def group_sources(
 ) -> list[tuple[int, ...]]:
     """For each group of the new optimizer, list the indices of the saved groups in which its parameters were.
 
-    A group without saved parameters continues like all saved groups together, if its learning rate is that of all
-    other new groups; else it has no source.
+    A group without saved parameters has all saved groups as its sources: it takes the settings in which they agree. If
+    the learning rates of the new groups differ, it has no source.
     """
     index_of = {id(group): index for index, group in enumerate(state["param_groups"])}
     same_lr = len({str(group.get("lr")) for group in new_optimizer.param_groups}) == 1

@@ -111,7 +111,7 @@ def _answer(explanation: Explanation) -> str:
     decision, ruleset = explanation.decision, escape_control(explanation.ruleset.name)
     if not decision.grouped:
         return f"is frozen: {ruleset} puts it in no param group"
-    rule = "its default" if decision.rule == DEFAULT else f"its rule {escape_control(decision.rule)}"
+    rule = "its default" if decision.rule == DEFAULT else f"rule `{escape_control(decision.rule)}`"
     by = f"by {ruleset} ({rule})"
     decided = f"decays with weight_decay {format_coefficient(decision.weight_decay)} {by}"
     return "; ".join([decided if decision.decays else f"is spared {by}", *_optimizer_answers(explanation)])
@@ -189,7 +189,7 @@ def _rule(answer: RuleAnswer, explanation: Explanation) -> str:
 
 
 def _presets(explanation: Explanation, limit: int) -> Iterator[str]:
-    for decays, words in ((True, "decayed by"), (False, "spared by"), (None, "refused by")):
+    for decays, words in ((True, "decayed by"), (False, "spared by"), (None, "an error in")):
         names = [escape_control(other.ruleset) for other in explanation.other_rulesets if other.decays is decays]
         if names:
             yield f"{words} {first_few(names, limit)}"

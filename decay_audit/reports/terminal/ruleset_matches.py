@@ -50,7 +50,7 @@ def _unplaced(matches: Sequence[RulesetMatch], options: Options) -> Iterator[str
     if placed:
         compared, others = f"{placed:,} of {parameters}", "the others"
     else:
-        compared, others = f"only how many of {parameters} have each weight_decay", "they"
+        compared, others = f"only the number of parameters with each weight_decay, of {parameters}", "they"
     text = f"compared {compared}: the saved optimizer does not say at which positions {others} are"
     yield from layout.paragraph("", text, options.width)
 
@@ -115,7 +115,8 @@ def _needing_a_model(names: Sequence[str], options: Options) -> Iterator[str]:
 
 def _refused(names: Sequence[str], options: Options) -> Iterator[str]:
     if names:
-        yield from layout.paragraph("  this model is refused by ", ", ".join(map(escape_control, names)), options.width)
+        text = ", ".join(map(escape_control, names))
+        yield from layout.paragraph("", f"presets that raise an error for this model: {text}", options.width)
 
 
 def _nearest(match: RulesetMatch, options: Options) -> Iterator[str]:

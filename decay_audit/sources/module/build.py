@@ -80,6 +80,7 @@ def build(
     devices = [*_BUILD_ORDER[device]]
     while devices:
         build_device = devices.pop(0)
+        # "kept" is the CPU, where the first 2^28 elements keep their values: see build_devices
         load_device: BuildDevice = "cpu" if build_device == "cpu" else "kept" if device == "auto" else "streamed"
         if load_device in unloadable:
             continue

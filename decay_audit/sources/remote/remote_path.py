@@ -1,7 +1,7 @@
 """A path whose file is in a Store: what reads a checkpoint from disk reads it over the network, through the same calls.
 
 Only what the readers of checkpoints call is here; nothing can be written. Bytes that were read are kept while a file is
-open, so that no byte is read twice.
+open; a read that they cover sends no request.
 """
 
 import io
@@ -26,14 +26,17 @@ MAX_AHEAD: Final = 1 << 20
 END: Final = 1 << 16
 """How many bytes are read at once at the end of a file: the directory of a zip archive of 800 tensors is among them."""
 _COUNTED_SIZE: Final = 100 * 2**20
-"""The most bytes of a file that count for the work it may cause: a server may claim any size."""
+"""The limit of work grows with the size of a file, up to this size: a server may claim any size."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class KnownFiles:
-    """What is known of the files and folders of a store. Each question is sent once."""
+    """What is known of the files and folders of a store. Each question is sent once.
+
+    A list of a folder has the names in it, each with its file; None stands for a folder.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -143,10 +146,10 @@ class RemotePath(_SystemPath):
                 yield from child.glob(rest) if slash else (child,)
 
     def open(self, mode: str = "r", *_: Any, **__: Any) -> "RemoteStream":  # type: ignore[override]  # noqa: ANN401
-        """Open a file to read its bytes.
+        """Open a file to read its bytes; `mode` must be `rb`.
 
         Raises:
-            FileNotFoundError: there is no such file.
+            FileNotFoundError: there is no such file, or the mode is another.
         """
         file = self.known_files.file(self.as_posix())
         if file is None or mode != "rb":
@@ -230,7 +233,7 @@ def require_existing(path: Path) -> None:
     if isinstance(path, RemotePath) and not path.exists():
         raise TargetError(
             f"{path.known_files.store.public_name(PurePosixPath(path.as_posix()))} does not exist",
-            "check the URL: it is that of a checkpoint file or an index.json",
+            "the URL must be that of a checkpoint file, of an index.json, or of a folder that the server lists",
         )
 
 

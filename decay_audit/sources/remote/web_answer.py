@@ -11,7 +11,7 @@ from decay_audit.sources.remote.urls import public_name
 from decay_audit.text import format_bytes
 
 MAX_BODY: Final = 16 * 2**20
-"""The most bytes of a file that are downloaded from a server that does not read ranges; and of a list of files."""
+"""The most bytes that are downloaded of a file from a server without range requests, or of a list of files."""
 _CHUNK: Final = 1 << 18
 """The most bytes of a body that are read at once."""
 _TEMPORARY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})

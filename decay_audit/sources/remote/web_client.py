@@ -37,7 +37,7 @@ from decay_audit.sources.remote.web_answer import (
 _MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _REACHES: Final = ("this machine", "a private network", "the public internet")
-"""Who can be reached at an address. A redirect never leads to an address that fewer can reach."""
+"""From where an address can be reached, narrowest first. A redirect never leads to a narrower one."""
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):

@@ -62,7 +62,7 @@ def _changes(display_name: str, optimizer: RecordedOptimizer, names: Mapping[int
     for index, (before, group) in enumerate(zip(optimizer.construction, optimizer.groups, strict=False)):
         old, new = before.weight_decay, _coefficient(group)
         coefficients = _coefficients_of_steps(optimizer, index)
-        # an optimizer that was gone at the end was read at its first step, so its steps know later values
+        # groups of an optimizer that was deleted before the end are from its first step; recorded steps are newer
         if coefficients and new is not None:
             new = coefficients[-1]
         if old is None or new is None:  # a missing key, or a text, is no coefficient: there is nothing to compare

@@ -16,7 +16,8 @@ class AuditGroup(Struct, frozen=True, kw_only=True):
 
     Attributes:
         models: the models that are not submodules of another model.
-        free_tensors: positions of the optimizers' tensors that no module holds, such as a temperature.
+        free_tensors: positions in the record of the tensors that an optimizer holds and no module does, such as a
+            temperature.
         name: the names of the models' variables, joined by ` + `; `tensors` if there is no model. Several audits with
             one name have an index: `net[0]`, `net[1]`.
     """
@@ -28,7 +29,7 @@ class AuditGroup(Struct, frozen=True, kw_only=True):
 
 
 def group_by_audit(record: Record) -> tuple[AuditGroup, ...]:
-    """Sort the optimizers of a record into audits, in the order in which they were made."""
+    """Sort the optimizers of a record into audits. All optimizers that share a model are in one audit."""
     inside = {model.module: _modules_inside(record, model.module) for model in record.models}
     sets = _connected_sets(record, inside)
     names = _distinct([optimizer.name for optimizer in record.optimizers])
@@ -64,6 +65,7 @@ def _audit_group(
         for module in inside[model.module]
         for position in _parameter_positions(record, module)
     }
+    # a tensor that a module held before it was replaced is not free: `former_names` has it
     free_tensors = [
         position
         for _, optimizer in optimizers
@@ -85,7 +87,8 @@ def _audit_group(
 def _are_variables(record: Record, free_tensors: Sequence[int], count: int) -> bool:
     """Whether tensors outside a model are variables of the script, such as a temperature, and not copies of weights.
 
-    Copies have no variable each, or they are more than a quarter of the `count` tensors that the optimizers hold.
+    They count as copies if one of them has no variable's name, or if they are several, and more than a quarter of the
+    `count` tensors that the optimizers hold.
     """
     return 0 < len(free_tensors) <= max(1, count // 4) and all(
         record.tensors[position].name for position in free_tensors

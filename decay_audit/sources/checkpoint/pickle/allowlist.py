@@ -102,26 +102,26 @@ def _dtype(value: object) -> str:
 
 
 def _tensor(arguments: tuple[Any, ...]) -> Tensor:
-    """Stand for a tensor with the dtype of its storage."""
+    """Make the inert value for a tensor with the dtype of its storage."""
     storage, offset, shape, stride, *rest = arguments
     dtype = storage.dtype if type(storage) is Storage else ""
     return _strided(storage, offset, shape, stride, rest[0] if rest else None, dtype)
 
 
 def _tensor_of_dtype(arguments: tuple[Any, ...]) -> Tensor:
-    """Stand for a tensor that has another dtype than its storage."""
+    """Make the inert value for a tensor that has another dtype than its storage."""
     storage, offset, shape, stride, trainable, _hooks, dtype = arguments[:7]
     return _strided(storage, offset, shape, stride, trainable, _dtype(dtype))
 
 
 def _quantized(arguments: tuple[Any, ...]) -> Tensor:
-    """Stand for a quantized tensor; its scale and zero point are not needed."""
+    """Make the inert value for a quantized tensor; its scale and zero point are not needed."""
     storage, offset, shape, stride = arguments[:4]
     return _tensor((storage, offset, shape, stride))
 
 
 def _without_storage(arguments: tuple[Any, ...]) -> Tensor:
-    """Stand for a tensor on the device `meta`."""
+    """Make the inert value for a tensor on the device `meta`."""
     dtype, shape, stride, trainable = arguments
     return Tensor(
         shape=read_shape(shape), dtype=_dtype(dtype), stride=_read_sizes(stride), trainable=trainable is True or None
@@ -129,13 +129,13 @@ def _without_storage(arguments: tuple[Any, ...]) -> Tensor:
 
 
 def _wrapper(arguments: tuple[Any, ...]) -> Tensor:
-    """Stand for a subclass of Tensor that wraps other tensors, by its own shape and dtype."""
+    """Make the inert value for a subclass of Tensor that wraps other tensors, by its own shape and dtype."""
     _type, dtype, shape = arguments[:3]
     return Tensor(shape=read_shape(shape), dtype=_dtype(dtype), trainable=arguments[-1] is True or None)
 
 
 def _sparse(arguments: tuple[Any, ...]) -> object:
-    """Stand for a sparse tensor, by its shape and the dtype of its values."""
+    """Make the inert value for a sparse tensor, by its shape and the dtype of its values."""
     _layout, data = arguments
     if len(data) > MAX_DIMENSIONS:
         raise MalformedError("a sparse tensor in it has too many parts")
@@ -155,7 +155,7 @@ def _from_other_device(arguments: tuple[Any, ...]) -> object:
 
 
 def _parameter(arguments: tuple[Any, ...]) -> object:
-    """Stand for an `nn.Parameter`: its data, with `requires_grad`."""
+    """Make the inert value for an `nn.Parameter`: its data, with `requires_grad`."""
     data, trainable, *_ = arguments
     if type(data) is not Tensor:
         return data
@@ -163,7 +163,7 @@ def _parameter(arguments: tuple[Any, ...]) -> object:
 
 
 def _parameter_with_state(arguments: tuple[Any, ...]) -> object:
-    """Stand for an `nn.Parameter` that has attributes of its own."""
+    """Make the inert value for an `nn.Parameter` that has attributes of its own."""
     data, trainable, _hooks, state = arguments
     if type(data) is not Tensor:
         return data
@@ -171,7 +171,7 @@ def _parameter_with_state(arguments: tuple[Any, ...]) -> object:
 
 
 def _from_type(arguments: tuple[Any, ...]) -> object:
-    """Stand for a subclass of Tensor, or a tensor with attributes: what its rebuild function would make."""
+    """Make the inert value for a subclass of Tensor, or a tensor with attributes: that of the tensor itself."""
     build, _type, inner, state = arguments
     if type(build) is not Global or build.build in (None, _from_type) or not isinstance(inner, tuple):
         return OpaqueObject(name=build.qualified if type(build) is Global else "?", arguments=arguments)
@@ -237,7 +237,7 @@ def _instance(arguments: tuple[Any, ...]) -> OpaqueObject:
 
 
 def _inert(arguments: tuple[Any, ...]) -> object:
-    """Stand for a device, a layout, a range and the like: values that are not needed."""
+    """Make the inert value for a device, a layout, a range and the like: values that are not needed."""
     return OpaqueObject(name="", arguments=arguments)
 
 

@@ -10,7 +10,7 @@ from decay_audit.sources.checkpoint.pickle.inert_values import Global
 
 
 class StorageResolver(Struct, frozen=True, kw_only=True, eq=False):
-    """Makes the storages of one file, each key once.
+    """Makes the storages of one file; a key that comes again with the same dtype is not made again.
 
     Attributes:
         persistent_load: returns the storage of a persistent id, as `pickle.Unpickler.persistent_load` does.
