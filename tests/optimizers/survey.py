@@ -61,6 +61,10 @@ EXCEPTIONS: Mapping[tuple[str, str], str] = {
         "weight_decouple=True",
     ): "its step depends on how far the weight moved, by decay too",
     ("pytorch_optimizer.ApolloDQN", ""): _FIRST,
+    (
+        "pytorch_optimizer.AvaGrad",
+        "weight_decouple=False",
+    ): "equal elements decay by one fraction, which its running averages change",
     ("pytorch_optimizer.BSAM", ""): "each step perturbs the weight at random",
     ("pytorch_optimizer.DAdaptLion", "weight_decouple=True"): "the distance starts at 1e-6, which float32 rounds away",
     ("pytorch_optimizer.FOCUS", ""): "pulls towards a running mean of the weight, which starts at 0",
@@ -85,7 +89,6 @@ EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ("pytorch_optimizer.Magma", ""): CLASSES["pytorch_optimizer"]["Magma"].note,
     ("pytorch_optimizer.TRAC", ""): CLASSES["pytorch_optimizer"]["TRAC"].note,
     ("pytorch_optimizer.Adai", ""): "the momentum of each element depends on its gradients",
-    ("pytorch_optimizer.LoRARite", ""): "it moves only pairs of LoRA factors",
     ("pytorch_optimizer.MADGRAD", "weight_decouple=True"): "its average pulls back to the first weights: decay fades",
     ("pytorch_optimizer.ASGD", "weight_decouple=False"): "its learning rate falls by a schedule of its own",
     ("pytorch_optimizer.DAdaptSGD", ""): "multiplied by the distance that it estimates from the gradients",

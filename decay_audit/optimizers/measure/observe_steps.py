@@ -163,8 +163,9 @@ def effects_of_steps(optimizer: torch.optim.Optimizer, keys: Collection[int]) ->
 def _unknown_effects_of_zeros(optimizer: torch.optim.Optimizer, effects: Effects) -> Effects:
     """Return the effect `unknown` for each tensor of zeros whose later decay cannot be told from its probe tensor.
 
-    Its values in training are not known. So its effect is unknown if only small values decay, or only large ones. It is
-    unknown, too, if the optimizer pulls other tensors to their initial values: a pull to 0 looks like decay.
+    Its values in training are not known. So its effect is unknown if only small values decay without a gradient, or
+    only large ones. It is unknown, too, if the optimizer pulls other tensors to their initial values: a pull to 0 looks
+    like decay.
     """
     zeros = [
         id(tensor)
@@ -180,11 +181,14 @@ def _unknown_effects_of_zeros(optimizer: torch.optim.Optimizer, effects: Effects
     settings: dict[str, Any] = {"steps": MORE_STEPS, "dtype": torch.float64, "only": keys}
     try:
         small = _first_movements(probe(optimizer, factors=Factors(weight=SMALL_WEIGHT), **settings))
+        large = _first_movements(probe(optimizer, **settings))
     except OptimizerError:
         return {}
-    moves_if_small = {key: small[key].movement != "none" for key in keys}
-    moves_if_large = {key: effects[key].movement != "none" for key in keys}
-    return {key: StepEffect(movement="unknown") for key in keys if moves_if_small[key] != moves_if_large[key]}
+    return {
+        key: StepEffect(movement="unknown")
+        for key in keys
+        if (small[key].movement == "none") != (large[key].movement == "none")
+    }
 
 
 def _representatives(optimizer: torch.optim.Optimizer, effects: Effects) -> dict[int, int]:
