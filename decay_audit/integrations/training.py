@@ -48,7 +48,7 @@ class TrainingAudit:
         self.fail_on = fail_on
 
     def audit(self, model: "torch.nn.Module", optimizer: object, *, moment: str) -> Report:
-        """Audit once, and log one line: a warning if there are errors or warnings among the findings.
+        """Audit once, and log the verdict.
 
         Args:
             moment: when the audit runs, in words for the log: `at the start of fit`.
@@ -58,12 +58,24 @@ class TrainingAudit:
             DecayAuditError: the model or the optimizer cannot be read.
         """
         report = api.run(replace(self.request, live=api.LiveModel(model=model, optimizer=optimizer)))
-        if rank() == 0:
-            level = logging.WARNING if selected_codes.has_failure(report.findings, "warning") else logging.INFO
-            LOGGER.log(level, "decay-audit %s: %s", moment, reports.verdict(report))
+        log_verdict(report, moment)
         if self.fail_on is not None:
             api.raise_on_findings(report, self.fail_on)
         return report
+
+
+def log_verdict(report: Report, subject: str) -> None:
+    """Log the verdict on rank 0 in one line, a warning if errors or warnings count; and the table at the level DEBUG.
+
+    Args:
+        subject: the words before the verdict: the moment of the audit, or its target.
+    """
+    if rank() != 0:
+        return
+    level = logging.WARNING if selected_codes.has_failure(report.findings, "warning") else logging.INFO
+    LOGGER.log(level, "decay-audit %s: %s", subject, reports.verdict(report))
+    if LOGGER.isEnabledFor(logging.DEBUG):
+        LOGGER.debug("%s", reports.render(report))
 
 
 def rank() -> int:

@@ -1,15 +1,13 @@
 """`decay_audit.watch()`: audit the optimizers of this script or notebook right before their first step."""
 
 import json
-import logging
 from typing import Any
 
 import msgspec
 
 from decay_audit.api.options import DEFAULT_RULES
 from decay_audit.api.request import Request
-from decay_audit.checks import selected_codes
-from decay_audit.integrations.training import LOGGER, rank
+from decay_audit.integrations.training import log_verdict
 from decay_audit.model.records import Record
 
 _latest_request: list[Request] = []
@@ -49,7 +47,6 @@ def watch(
 
 
 def _log_verdicts(optimizer: Any) -> None:  # noqa: ANN401 - of any class
-    from decay_audit import reports
     from decay_audit.api.running import reports_of
     from decay_audit.sources.run.hooks.decay_audit_recorder import recording, tool
 
@@ -58,6 +55,4 @@ def _log_verdicts(optimizer: Any) -> None:  # noqa: ANN401 - of any class
     document |= {**results, "notes": [*document["notes"], *results["notes"]]}
     record = msgspec.json.decode(json.dumps(document, default=repr), type=Record)
     for report in reports_of(record, _latest_request[0], several=False):
-        if rank() == 0:
-            level = logging.WARNING if selected_codes.has_failure(report.findings, "warning") else logging.INFO
-            LOGGER.log(level, "decay-audit %s: %s", report.inventory.target, reports.verdict(report))
+        log_verdict(report, report.inventory.target)

@@ -47,6 +47,15 @@ def test_one_line_is_logged_as_a_warning_where_something_is_found(caplog: pytest
     ]
 
 
+def test_the_table_is_logged_at_the_level_debug(caplog: pytest.LogCaptureFixture) -> None:
+    model = net()
+    with caplog.at_level(logging.DEBUG, logger=LOGGER.name):
+        TrainingAudit().audit(model, careless(model), moment="at the start")
+    table = [record.message for record in caplog.records if record.levelname == "DEBUG" and record.name == LOGGER.name]
+    assert len(table) == 1
+    assert all(name in table[0] for name in ("0.weight", "norm weight", "0.1"))
+
+
 def test_a_run_stops_only_where_it_is_asked_to() -> None:
     model = net()
     assert TrainingAudit().audit(model, careless(model), moment="now").findings
