@@ -167,18 +167,11 @@ class AuditOptions(Struct, frozen=True, kw_only=True):
     ] = None
     schedule_every: Annotated[
         ScheduleInterval,
-        Option(
-            "Run length", "How often training steps the scheduler; not needed for timm's schedulers.", config="audits"
-        ),
+        Option("Run length", "How often training steps the scheduler; not needed for timm's.", config="audits"),
     ] = "step"
     invariance: Annotated[
         str | None,
-        Option(
-            "Scale invariance",
-            "Measure which parameters can be doubled without a change of the output.",
-            "[SHAPE]",
-            config="audits",
-        ),
+        Option("Scale invariance", "Find weights whose size does not change the output.", "[SHAPE]", config="audits"),
     ] = None
     select: Annotated[
         tuple[str, ...],

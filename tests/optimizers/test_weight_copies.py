@@ -189,7 +189,7 @@ def test_decay_by_the_coefficient_itself_is_no_difference_whatever_the_lr(factor
     report = decay_audit.audit(model, optimizer, weight_decay=WEIGHT_DECAY)
     assert {finding.code for finding in report.findings} == {"DA507", *([code] if code else [])}
     message = next(finding.message for finding in report.findings if finding.code == "DA507")
-    assert ("by weight_decay itself at this lr (0.01)" in message) == (code is None)
+    assert ("by weight_decay at lr 0.01, and in proportion to lr" in message) == (code is None)
 
 
 class OrthogonalStep(torch.optim.Optimizer):

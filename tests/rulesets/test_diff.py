@@ -281,7 +281,9 @@ def test_a_preset_that_fits_where_no_position_is_known_is_not_said_to_be_exactly
     found = api.which(api.load(request), request)
     text = reports.render_matches(found)
     assert [match.parameters for match in found if match.ruleset.name == "nanogpt"] == [0]
-    assert text.startswith("compared only how many of 4 parameters have each weight_decay: the saved optimizer")
+    assert text.startswith(
+        "compared only the number of parameters with each weight_decay, of 4 parameters: the saved optimizer"
+    )
     assert "these presets agree with everything that could be compared, with weight_decay 0.1:\n" in text
     assert "exactly" not in text
     nearest = reports.render_matches([match for match in found if match.ruleset.name == "torch-default"])
