@@ -32,8 +32,7 @@ def render_comparison(
     if Format(format) is Format.TEXT:
         return ruleset_comparison.render(comparison, target, options)
     document = as_json.render_comparison(comparisons.ruleset_comparison_document(comparison, target))
-    if Format(format) is not Format.HTML:
-        _text_or_json(format)
+    if _is_json(format):
         return document
     from decay_audit.reports.formats.html import comparison as pages
 
@@ -57,8 +56,7 @@ def render_model_comparison(
     if Format(format) is Format.TEXT:
         return model_comparison.render(comparison, options)
     document = as_json.render_comparison(comparisons.model_comparison_document(comparison))
-    if Format(format) is not Format.HTML:
-        _text_or_json(format)
+    if _is_json(format):
         return document
     from decay_audit.reports.formats.html import comparison as pages
 
@@ -88,6 +86,11 @@ def render_matches(
     if _text_or_json(format) is Format.JSON:
         return as_json.render_comparison(comparisons.matches_document(matches, target))
     return ruleset_matches.render(matches, options, packages)
+
+
+def _is_json(format: Format | str) -> bool:  # noqa: A002
+    """Whether a comparison is rendered as JSON and not as a page; every other format is refused."""
+    return Format(format) is not Format.HTML and _text_or_json(format) is Format.JSON
 
 
 def _text_or_json(format: Format | str) -> Format:  # noqa: A002

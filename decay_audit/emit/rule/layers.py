@@ -27,8 +27,6 @@ from decay_audit.text import join_words
 
 MOST_PATHS = 12
 """If more modules than this have a layer outside of the list of blocks, their names would not be readable."""
-
-
 TIMM_FUNCTION = ("timm.models._manipulate", "group_with_matcher")
 """The function of timm that numbers parameters by the patterns of a model."""
 NAME_KEYS = frozenset({"name", "name_regex", "any", "all", "not"})
